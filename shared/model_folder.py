@@ -1,0 +1,200 @@
+"""The model folder: `models/<name>/<version>/` with `model.onnx` and `card.json`, and `models/active.json`.
+
+The card is written last, and the folder appears by one rename, so a folder without a card is not a model and nobody
+sees half of one. Nothing in it is ever unpickled: ONNX and JSON only. `active.json` says which version serves which
+slot (a view's name, or `any`); it is replaced by one rename, so promoting and rolling back are atomic.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.errors import ModelFolderError
+from shared.labels import LABELS
+from shared.preprocessing import InputSpec
+
+CARD_FORMAT: Final = 1
+ACTIVE_FILE: Final = "active.json"
+CARD_FILE: Final = "card.json"
+MODEL_FILE: Final = "model.onnx"
+NAME_PATTERN: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
+
+
+class Card(BaseModel):
+    """Everything that one must know of a model to serve it, to trust it and to make it again."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    format: Literal[1] = CARD_FORMAT
+    name: str = Field(pattern=rf"^{NAME_PATTERN}$", description="The model's name, its folder.")
+    version: str = Field(pattern=rf"^{NAME_PATTERN}$", description="The version, its folder within.")
+    view: str = Field(description="What it was trained on: a view, `five` (the study's views mixed) or `any`.")
+    file: str = Field(MODEL_FILE, description="The ONNX file: `input` float32 (N, C, S, S) to `logits` (N, 7).")
+    sha256: dict[str, str] = Field(description="Digest of each file beside the card.")
+    labels: tuple[str, ...] = Field(LABELS, description="Class names in the order of the logits.")
+    input: InputSpec = Field(description="What the network reads.")
+    architecture: str = Field(description="For example `resnet50`.")
+    training: dict[str, Any] = Field(description="The whole training config, seed and code revision.")
+    data: dict[str, Any] = Field(description="The data's name, counts and fingerprint.")
+    metrics: dict[str, Any] = Field(description="What was measured, with its protocol.")
+    created: str = Field(description="UTC time, ISO 8601.")
+    intended_use: str = Field("", description="What it is for, and what it must not be used for.")
+
+    @property
+    def id(self) -> str:
+        """`<name>/<version>`, as `active.json` and every answer name it."""
+        return f"{self.name}/{self.version}"
+
+
+class ActiveModels(BaseModel):
+    """The content of `models/active.json`: which model serves which slot."""
+
+    format: Literal[1] = 1
+    active: dict[str, str] = Field(default_factory=dict, description="Slot (a view or `any`) to `<name>/<version>`.")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as lower-case hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def split_model_id(model_id: str) -> tuple[str, str]:
+    """Return (name, version) of `<name>/<version>`.
+
+    Raises:
+        ModelFolderError: not of that form (also where it would leave the models folder).
+    """
+    if not re.fullmatch(rf"{NAME_PATTERN}/{NAME_PATTERN}", model_id):
+        raise ModelFolderError(f"'{model_id}' is not a model: write it as <name>/<version>, such as first/1.")
+    name, version = model_id.split("/")
+    return name, version
+
+
+def model_path(models_dir: Path, model_id: str) -> Path:
+    """Return the folder of a model, whether it exists or not."""
+    name, version = split_model_id(model_id)
+    return models_dir / name / version
+
+
+def read_card(folder: Path, *, verify: bool = True) -> Card:
+    """Return the card of a model folder.
+
+    Args:
+        folder: `models/<name>/<version>`.
+        verify: also compare the digests of the files that the card names.
+
+    Raises:
+        ModelFolderError: no card, a card of another format, labels in another order, a missing or altered file.
+    """
+    path = folder / CARD_FILE
+    try:
+        card = Card.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ModelFolderError(f"{folder} holds no {CARD_FILE}, so it is not a model.") from error
+    except (OSError, ValidationError) as error:
+        raise ModelFolderError(f"{path} cannot be read as a card of format {CARD_FORMAT}.") from error
+    if card.labels != LABELS:
+        raise ModelFolderError(f"{path} lists other labels than {', '.join(LABELS)}; export the model again.")
+    if card.file not in card.sha256:
+        raise ModelFolderError(f"{path} gives no digest for {card.file}; export the model again.")
+    for name, digest in card.sha256.items():
+        file = folder / name
+        if Path(name).name != name or not file.is_file():
+            raise ModelFolderError(f"{folder} lacks the file {name} that its card names.")
+        if verify and sha256_of(file) != digest:
+            raise ModelFolderError(f"{file} is not the file that its card describes (its SHA-256 differs).")
+    return card
+
+
+def write_model(models_dir: Path, files: Mapping[str, Path], card: Mapping[str, Any]) -> Card:
+    """Add a version to the models folder, all of it or nothing.
+
+    Args:
+        models_dir: the folder `models`.
+        files: file name in the model folder to the file to copy; one of them `model.onnx`.
+        card: the card without `format`, `sha256` and `labels`, which are filled in here.
+
+    Raises:
+        ModelFolderError: the version exists already (versions never change), or the card is incomplete.
+    """
+    digests = {name: sha256_of(source) for name, source in files.items()}
+    try:
+        complete = Card.model_validate({**card, "sha256": digests})
+    except ValidationError as error:
+        raise ModelFolderError(f"The card is incomplete: {error}") from error
+    folder = model_path(models_dir, complete.id)
+    if folder.exists():
+        raise ModelFolderError(f"{complete.id} exists already, and a version never changes; choose another version.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{complete.version}."))
+    try:
+        for name, source in files.items():
+            shutil.copyfile(source, staging / name)
+        write_atomically(staging / CARD_FILE, complete.model_dump_json(indent=1) + "\n")
+        staging.chmod(0o755)
+        staging.rename(folder)
+    except OSError as error:
+        raise ModelFolderError(f"{complete.id} could not be written to {models_dir}: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return complete
+
+
+def list_models(models_dir: Path) -> Iterator[tuple[str, Card | ModelFolderError]]:
+    """Yield (`<name>/<version>`, its card or why it has none) of every model folder, sorted; digests unchecked."""
+    for path in sorted(models_dir.glob(f"*/*/{CARD_FILE}")):
+        folder = path.parent
+        if folder.name.startswith(".") or folder.parent.name.startswith("."):
+            continue
+        try:
+            yield f"{folder.parent.name}/{folder.name}", read_card(folder, verify=False)
+        except ModelFolderError as error:
+            yield f"{folder.parent.name}/{folder.name}", error
+
+
+def read_active(models_dir: Path) -> dict[str, str]:
+    """Return slot to `<name>/<version>`; empty where there is no `active.json`.
+
+    Raises:
+        ModelFolderError: the file is there but cannot be read.
+    """
+    path = models_dir / ACTIVE_FILE
+    try:
+        return ActiveModels.model_validate_json(path.read_bytes()).active
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValidationError) as error:
+        raise ModelFolderError(f"{path} cannot be read; mend it or promote a model again.") from error
+
+
+def write_active(models_dir: Path, active: Mapping[str, str]) -> None:
+    """Replace `active.json` by one rename."""
+    for model_id in active.values():
+        split_model_id(model_id)
+    content = json.dumps({"format": 1, "active": dict(active)}, indent=1)
+    write_atomically(models_dir / ACTIVE_FILE, content + "\n")

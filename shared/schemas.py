@@ -1,0 +1,285 @@
+"""The wire: what services say to each other and to the world, written once. Server and client parse with these."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.labels import LABELS
+from shared.masking import STUDY_VIEWS
+
+SLOTS = (*(view.value for view in STUDY_VIEWS), "any")
+"""The names under which models serve: the five views, and `any`, one network for whatever is hidden."""
+
+Slot = Literal["full", "upper", "lower", "left", "right", "any"]
+RunId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+
+
+class Wire(BaseModel):
+    """Base of everything on the wire; unknown keys in a request are an error that names them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Answer(BaseModel):
+    """Base of answers: clients ignore keys that a newer server adds."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+# --- errors and health -----------------------------------------------------------------------------------------------
+
+
+class ErrorDetail(Answer):
+    """One error, for people and for programs."""
+
+    code: str = Field(description="Stable, for programs.", examples=["image_truncated"])
+    message: str = Field(description="A sentence that says what to do.")
+    field: str | None = Field(None, description="The field at fault, where there is one.", examples=["images[0]"])
+
+
+class ErrorAnswer(Answer):
+    """The one shape of every error under /v1."""
+
+    error: ErrorDetail
+    request_id: str = Field(description="Also in the X-Request-ID header and in every service's log.")
+
+
+class Health(Answer):
+    """Whether a service is alive or ready."""
+
+    status: Literal["ok", "unavailable"]
+    reason: str | None = Field(None, description="Why it is not ready.")
+
+
+# --- predictions -----------------------------------------------------------------------------------------------------
+
+
+class Detect(StrEnum):
+    """Where the faces are."""
+
+    AUTO = "auto"  # find faces; a small image without one is taken as the face
+    ALWAYS = "always"  # find faces; none found, none read
+    NEVER = "never"  # the whole image is the face
+
+
+class PredictRequest(Wire):
+    """`POST /v1/predict` (inference) and `POST /v1/predictions` (gateway), as JSON."""
+
+    images: list[str] = Field(min_length=1, description="Each a data URL or base64: JPEG, PNG, WebP or BMP.")
+    models: list[Slot] | None = Field(None, min_length=1, description="Which models to ask; all active ones if absent.")
+    mask: bool = Field(True, description="Hide from each model the half that it was trained without.")
+    detect: Detect = Field(Detect.AUTO, description="Find faces, or take the whole image as the face.")
+    crops: bool = Field(False, description="Also return each face as the network reads it, before hiding.")
+
+
+class Box(Answer):
+    """A face's place, in pixels of the upright image (EXIF orientation applied)."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Prediction(Answer):
+    """What one model reads on one face."""
+
+    model: Slot = Field(description="The slot that was asked.")
+    version: str = Field(description="The model that answered.", examples=["first/1"])
+    hidden: str = Field(description="The view: what was hidden from the model.", examples=["upper"])
+    label: str = Field(description="The most probable emotion.", examples=["happy"])
+    confidence: float = Field(description="Its probability, 0 to 1.")
+    probabilities: dict[str, float] = Field(description=f"Probability of each of {', '.join(LABELS)}; sums to 1.")
+
+
+class Face(Answer):
+    """One face of an image."""
+
+    box: Box
+    source: Literal["detected", "whole_image"]
+    score: float | None = Field(None, description="The detector's confidence, 0 to 1; none for a whole image.")
+    crop: str | None = Field(None, description="Data URL of a grayscale PNG at the network's size, if asked for.")
+    predictions: list[Prediction]
+
+
+class ImageAnswer(Answer):
+    """One image's faces, largest first."""
+
+    width: int = Field(description="Pixels, after EXIF orientation.")
+    height: int
+    faces: list[Face]
+    note: str | None = Field(None, description="A sentence for a person, such as that no face was found.")
+
+
+class Timings(Answer):
+    """Milliseconds spent."""
+
+    decode_ms: float
+    detect_ms: float
+    network_ms: float
+    total_ms: float
+
+
+class PredictAnswer(Answer):
+    """The answer to a PredictRequest; images in the order of the request."""
+
+    images: list[ImageAnswer]
+    timings: Timings
+    request_id: str
+
+
+# --- models and data sets --------------------------------------------------------------------------------------------
+
+
+class ModelInfo(Answer):
+    """A version that lies in the models folder."""
+
+    id: str = Field(examples=["first/1"])
+    name: str
+    version: str
+    view: str
+    architecture: str
+    created: str
+    serves: list[str] = Field(description="The slots that this version serves now.")
+    metrics: dict[str, Any]
+    size_bytes: int
+    problem: str | None = Field(None, description="Why it cannot be used, where that is so.")
+
+
+class ModelList(Answer):
+    models: list[ModelInfo]
+    active: dict[str, str] = Field(description="Slot to the version that serves it.")
+
+
+class DatasetInfo(Answer):
+    """A data set in the data folder."""
+
+    name: str = Field(examples=["fer2013.zip"])
+    kind: Literal["zip", "folder", "csv"]
+    counts: dict[str, dict[str, int]] = Field(description="Split to label to number of images.")
+    total: int
+    problem: str | None = Field(None, description="Why it cannot be trained on, where that is so.")
+
+
+class DatasetList(Answer):
+    datasets: list[DatasetInfo]
+    folder: str = Field(description="The folder's name, for a sentence that says where to put data.")
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+TrainOn = Literal["full", "upper", "lower", "left", "right", "diagonal", "transdiagonal", "five", "any"]
+Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+
+
+class TrainSettings(Wire):
+    """How to train; the same model is the trainer's config, so a request is checked by what runs it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    architecture: Architecture = Field("resnet18", description="torchvision's network of that name.")
+    max_pool: bool = Field(False, description="Keep the stem's max-pool (off for 48 x 48 faces).")
+    epochs: int = Field(20, ge=1, le=1000, description="Passes over the training part.")
+    batch_size: int = Field(128, ge=2, le=4096)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(1.5e-3, gt=0, le=10, description="Peak, after the warm-up.")
+    weight_decay: float = Field(0.05, ge=0, le=1)
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD only, with Nesterov.")
+    warmup_steps: int = Field(300, ge=0, le=100_000, description="Steps of linear warm-up; cosine decay after.")
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    class_weights: bool = Field(False, description="Weigh the loss by the inverse square root of class counts.")
+    ema_decay: float = Field(0.999, ge=0, lt=1, description="Average of the weights over steps; 0 turns it off.")
+    size: int = Field(48, ge=16, le=224, description="Height and width that the network reads, in pixels.")
+    grow_from: int | None = Field(None, ge=16, le=224, description="Begin at this size and grow to `size`.")
+    hide_after: float = Field(0.0, ge=0, lt=1, description="Show whole faces for this share of the run first.")
+    hide_share: float = Field(1.0, ge=0, le=1, description="Share of the faces on which the view is applied.")
+    flip: bool = Field(True, description="Mirror half of the faces, before hiding.")
+    shift: float = Field(0.1, ge=0, le=0.5, description="Largest shift, as a share of the side.")
+    rotate_degrees: float = Field(12.0, ge=0, le=180)
+    zoom: float = Field(0.12, ge=0, le=0.5, description="Largest change of scale, as a share.")
+    contrast: float = Field(0.25, ge=0, le=1, description="Largest change of contrast and of brightness.")
+    erase: float = Field(0.3, ge=0, le=1, description="Share of the faces with a random rectangle erased.")
+    validation_share: float = Field(0.1, gt=0, lt=0.5, description="Part of the training set held out.")
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    seed: int = Field(0, ge=0, lt=2**31)
+    checkpoint_seconds: float = Field(120.0, gt=0, le=300, description="Longest time between two checkpoints.")
+
+
+class JobRequest(Wire):
+    """`POST /v1/jobs`: train a network."""
+
+    kind: Literal["train"] = "train"
+    dataset: str = Field(min_length=1, max_length=255, description="A name from /v1/datasets.", examples=["fer2013.zip"])
+    view: TrainOn = Field("full", description="What is hidden while training; `five` mixes the study's views.")
+    base_model: str | None = Field(None, description="A version to start from, such as first/1; else random weights.")
+    name: str | None = Field(
+        None, pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="The new model's name; the view's name if absent."
+    )
+    settings: TrainSettings = TrainSettings()
+
+
+class JobState(StrEnum):
+    """Where a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    FINISHED = "finished"
+
+
+OPEN_STATES = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING, JobState.INTERRUPTED})
+
+
+class JobProgress(Answer):
+    """How far a job is; `runs/<id>/progress.json`, replaced while it runs."""
+
+    phase: Literal["waiting", "loading", "training", "evaluating", "exporting", "done"] = "waiting"
+    epoch: int = 0
+    epochs: int = 0
+    step: int = 0
+    steps: int = 0
+    loss: float | None = Field(None, description="Training loss, smoothed.")
+    accuracy: float | None = Field(None, description="Validation accuracy on the trained view, 0 to 1.")
+    images_per_s: float | None = None
+    eta_s: float | None = Field(None, description="Seconds until the training ends, as far as one can tell.")
+
+
+class Job(Answer):
+    """A job as the gateway shows it."""
+
+    id: RunId
+    request: JobRequest
+    state: JobState
+    progress: JobProgress = JobProgress()
+    message: str | None = Field(None, description="A sentence: why it waits, failed or was interrupted.")
+    model: str | None = Field(None, description="The version that it made, once finished.")
+    created: str
+    started: str | None = None
+    ended: str | None = None
+
+
+class JobList(Answer):
+    jobs: list[Job]
+
+
+class MetricRow(Answer):
+    """One line of `metrics.jsonl`: an epoch."""
+
+    model_config = ConfigDict(extra="allow")
+
+    epoch: int
+    step: int
+    seconds: float = Field(description="Training time so far.")
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    learning_rate: float
+    size: int
+
+
+class MetricList(Answer):
+    rows: list[MetricRow]

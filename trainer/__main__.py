@@ -1,0 +1,103 @@
+"""The trainer from the command line: `python -m trainer train --data data/fer2013.zip --view five`.
+
+A run that was stopped goes on with `python -m trainer resume <run>`.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+import types
+from pathlib import Path
+from typing import get_args
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from shared.errors import HalffaceError
+from shared.run_folder import RunFolder
+from shared.schemas import JobRequest, JobState, TrainOn, TrainSettings
+from trainer.settings import Settings
+
+
+class _Stop:
+    """Notes SIGINT and SIGTERM, so that a run can write its checkpoint."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: types.FrameType | None) -> None:
+        self.asked = True
+
+
+def _add_setting(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
+    kind = {bool: argparse.BooleanOptionalAction}.get(field.annotation)  # type: ignore[arg-type]
+    option = f"--{name.replace('_', '-')}"
+    text = f"{field.description or name.replace('_', ' ')} (default: {field.default})"
+    if kind:
+        parser.add_argument(option, action=kind, default=argparse.SUPPRESS, help=text)
+    else:
+        parser.add_argument(option, default=argparse.SUPPRESS, help=text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="train a network and add it to the models")
+    train.add_argument("--data", type=Path, required=True, help="a zip, folder or CSV of FER2013")
+    train.add_argument("--view", default="full", choices=get_args(TrainOn), help="what is hidden while training")
+    train.add_argument("--name", help="the model's name (default: the view's)")
+    train.add_argument("--base-model", help="<name>/<version> or `imagenet` to start from (default: random weights)")
+    for name, field in TrainSettings.model_fields.items():
+        _add_setting(train, name, field)
+    resume = commands.add_parser("resume", help="go on with a stopped run from its last checkpoint")
+    resume.add_argument("run", help="the run's id, its folder's name")
+    return parser
+
+
+def _request(arguments: argparse.Namespace) -> JobRequest:
+    given = vars(arguments)
+    settings = {name: given[name] for name in TrainSettings.model_fields if name in given}
+    return JobRequest(
+        dataset=arguments.data.name,
+        view=arguments.view,
+        name=arguments.name,
+        base_model=arguments.base_model,
+        settings=TrainSettings.model_validate(settings),
+    )
+
+
+def _run(run: RunFolder, settings: Settings) -> int:
+    from trainer.runs import execute  # torch is only loaded when there is something to train
+
+    stop = _Stop()
+    print(f"run {run.id}", flush=True)
+    end = execute(run, settings, lambda: stop.asked)
+    print(f"{end.state}: {end.model or end.message}")
+    return 0 if end.state == JobState.FINISHED else 1
+
+
+def main() -> int:
+    """Do what the command line asks; return the exit status."""
+    arguments = _parser().parse_args()
+    settings = Settings()  # type: ignore[call-arg]
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(message)s", stream=sys.stderr)
+    try:
+        if arguments.command == "train":
+            settings = settings.model_copy(update={"data_dir": arguments.data.absolute().parent})
+            return _run(RunFolder.create(settings.runs_dir, _request(arguments)), settings)
+        run = RunFolder.open(settings.runs_dir, arguments.run)
+        run.withdraw_cancel()
+        return _run(run, settings)
+    except ValidationError as error:
+        for problem in error.errors():
+            print(f"--{'-'.join(str(part) for part in problem['loc'])}: {problem['msg']}", file=sys.stderr)
+    except HalffaceError as error:
+        print(error, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

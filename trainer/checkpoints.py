@@ -1,0 +1,114 @@
+"""Checkpoints: everything that a run needs to go on exactly, in one safetensors file, written atomically.
+
+The file's header holds the position as JSON; nothing is unpickled. The two newest are kept, and one that is cut off
+or altered is passed over for the one before. What is random is drawn from generators of (seed, step), so the position
+is all there is to their state.
+"""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import torch
+from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from shared.model_folder import write_atomically
+from trainer.errors import CheckpointError
+
+KEPT: Final = 2
+
+
+class Position(BaseModel):
+    """Where a run is."""
+
+    epoch: int = 0
+    step: int = 0
+    step_in_epoch: int = 0
+    seconds: float = 0.0
+    loss: float | None = None
+    best_accuracy: float = -1.0
+    config: str = ""
+
+
+def save_checkpoint(
+    folder: Path, position: Position, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> Path:
+    """Write a checkpoint and remove all but the newest two.
+
+    Raises:
+        OSError: no room or no permission; what was there before is untouched.
+    """
+    tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
+    tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
+    tensors |= _optimizer_tensors(optimizer)
+    flat = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    path = folder / f"step-{position.step:09d}.safetensors"
+    write_atomically(path, save(flat, metadata={"position": position.model_dump_json()}))
+    for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(
+    folder: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> Position | None:
+    """Fill network, average and optimiser from the newest checkpoint that can be read.
+
+    Returns:
+        The position, or None where there is no checkpoint yet.
+
+    Raises:
+        CheckpointError: there are checkpoints, and none can be read.
+    """
+    paths = sorted(folder.glob("step-*.safetensors"), reverse=True)
+    for path in paths:
+        try:
+            position, tensors = _read(path)
+        except (SafetensorError, OSError, ValidationError, KeyError, json.JSONDecodeError):
+            continue
+        network.load_state_dict(_below("network.", tensors))
+        average.load_state_dict(_below("average.", tensors))
+        _restore_optimizer(optimizer, tensors)
+        return position
+    if paths:
+        raise CheckpointError(f"None of the {len(paths)} checkpoints in {folder} can be read; start the run anew.")
+    return None
+
+
+def save_weights(path: Path, network: nn.Module, *, half: bool = False) -> None:
+    """Write a network's weights as safetensors, floats in half precision if asked."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    if half:
+        tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+    write_atomically(path, save(tensors))
+
+
+def _read(path: Path) -> tuple[Position, dict[str, Tensor]]:
+    with safe_open(path, framework="pt") as file:
+        position = Position.model_validate_json((file.metadata() or {})["position"])
+        return position, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{index}.{key}": value
+        for index, values in state.items()
+        for key, value in values.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in _below("optimizer.", tensors).items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,191 @@
+"""Reads a data set into memory: grayscale uint8 faces, labels, a fixed validation part, a fingerprint.
+
+The validation part is taken from the training split by a hash of the pixels, class by class, so it is the same on
+every machine and in whatever form the data comes; equal images always fall on the same side. Training images that
+stand in the test split too, pixel for pixel, are left out of training and validation.
+"""
+
+import hashlib
+import io
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from shared.dataset_layout import Entry, iterate_csv, list_images, require_complete, require_kind
+from shared.errors import DatasetError
+from shared.labels import LABEL_INDEX, LABELS
+from shared.preprocessing import resize, to_gray
+
+MAX_PIXELS: Final = 40_000_000
+MAX_NAMED: Final = 5
+
+Faces = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Faces of one part: `faces` uint8 (N, S, S), `labels` int64 (N,), `names` of the files or CSV lines."""
+
+    faces: Faces
+    labels: npt.NDArray[np.int64]
+    names: list[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def counts(self) -> dict[str, int]:
+        """Return label to number of faces."""
+        return {label: int((self.labels == index).sum()) for index, label in enumerate(LABELS)}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set ready to train on, and what a card says of it."""
+
+    name: str
+    train: Part
+    validation: Part
+    test: Part
+    left_out: int
+    fingerprint: str
+
+    def describe(self) -> dict[str, Any]:
+        """Return name, counts and fingerprint, for a model's card."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {
+            "name": self.name,
+            "counts": {name: part.counts() for name, part in parts.items()},
+            "left_out_as_test_duplicates": self.left_out,
+            "fingerprint": self.fingerprint,
+        }
+
+
+@dataclass(frozen=True)
+class _Image:
+    split: str
+    label: str
+    name: str
+    face: Faces
+    digest: str
+
+
+def load_dataset(path: Path, *, size: int = 48, validation_share: float = 0.1) -> Dataset:
+    """Read a zip, folder or CSV (see `shared.dataset_layout`).
+
+    Args:
+        path: the data set.
+        size: faces are held at `size` x `size` pixels.
+        validation_share: part of each class of the training split that is held out.
+
+    Raises:
+        DatasetError: missing, incomplete, or with images that cannot be read (named, with their number).
+    """
+    images = list(_read_csv(path) if require_kind(path) == "csv" else _read_files(path))
+    test_digests = {image.digest for image in images if image.split == "test"}
+    kept = [image for image in images if image.split == "train" and image.digest not in test_digests]
+    held_out = validation_digests(kept, validation_share)
+    parts = {
+        "train": [image for image in kept if image.digest not in held_out],
+        "validation": [image for image in kept if image.digest in held_out],
+        "test": [image for image in images if image.split == "test"],
+    }
+    if not parts["train"] or not parts["validation"]:
+        raise DatasetError(f"{path.name} has too few training images to hold out a validation part; add some.")
+    train_total = sum(image.split == "train" for image in images)
+    return Dataset(
+        name=path.name,
+        train=_part(parts["train"], size),
+        validation=_part(parts["validation"], size),
+        test=_part(parts["test"], size),
+        left_out=train_total - len(kept),
+        fingerprint=_fingerprint(images),
+    )
+
+
+def validation_digests(images: list[_Image], share: float) -> set[str]:
+    """Return the digests of the images to hold out: the lowest ones of each class, at least one a class."""
+    held_out: set[str] = set()
+    for label in LABELS:
+        digests = sorted(image.digest for image in images if image.label == label)
+        held_out.update(digests[: max(1, round(len(digests) * share))])
+    return held_out
+
+
+def _part(images: list[_Image], size: int) -> Part:
+    faces = np.stack([resize(image.face, size) for image in images])
+    labels = np.array([LABEL_INDEX[image.label] for image in images], dtype=np.int64)
+    return Part(faces, labels, [image.name for image in images])
+
+
+def _fingerprint(images: list[_Image]) -> str:
+    """Return a SHA-256 over split, label and pixels of all images, whatever their order and container."""
+    lines = sorted(f"{image.split} {image.label} {image.digest}" for image in images)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def pixel_digest(face: Faces) -> str:
+    """Return the SHA-256 of a face's shape and pixels."""
+    return hashlib.sha256(repr(face.shape).encode() + np.ascontiguousarray(face).tobytes()).hexdigest()
+
+
+def _image(split: str, label: str, name: str, face: Faces) -> _Image:
+    return _Image(split, label, name, face, pixel_digest(face))
+
+
+def _read_files(path: Path) -> Iterator[_Image]:
+    """Yield the images of a zip or folder; raise once, with names and number, for all that cannot be read."""
+    entries, unreadable = list_images(path), []
+    archive = zipfile.ZipFile(path) if path.is_file() else None
+    try:
+        for entry in entries:
+            try:
+                content = archive.read(entry.name) if archive else (path.parent / entry.name).read_bytes()
+                yield _image(entry.split, entry.label, entry.name, _decode(content))
+            except (OSError, zipfile.BadZipFile, zipfile.zlib.error, Image.DecompressionBombError, ValueError):
+                unreadable.append(entry)
+    finally:
+        if archive:
+            archive.close()
+    if unreadable:
+        raise DatasetError(_unreadable(path.name, unreadable))
+
+
+def _decode(content: bytes) -> Faces:
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError("too many pixels")
+            return to_gray(image)
+    except (UnidentifiedImageError, SyntaxError) as error:
+        raise ValueError("not an image") from error
+
+
+def _unreadable(name: str, entries: list[Entry]) -> str:
+    listed = ", ".join(entry.name for entry in entries[:MAX_NAMED])
+    more = f" and {len(entries) - MAX_NAMED} more" if len(entries) > MAX_NAMED else ""
+    return f"{name} has {len(entries)} images that cannot be read: {listed}{more}. Remove or replace them."
+
+
+def _read_csv(path: Path) -> Iterator[_Image]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in iterate_csv(path):
+        values = np.array(row.pixels.split(), dtype=np.str_)
+        side = int(len(values) ** 0.5)
+        try:
+            pixels = values.astype(np.int64)
+        except ValueError as error:
+            raise DatasetError(f"{path.name}, line {row.line}: the pixels are not all numbers.") from error
+        if side == 0 or side * side != len(pixels) or pixels.min() < 0 or pixels.max() > 255:
+            raise DatasetError(
+                f"{path.name}, line {row.line}: {len(pixels)} pixels are no square face of values 0 to 255."
+            )
+        counts[row.split, row.label] += 1
+        yield _image(row.split, row.label, f"{row.usage}:{row.line}", pixels.astype(np.uint8).reshape(side, side))
+    require_complete(path.name, counts)

@@ -1,0 +1,32 @@
+"""The trainer's errors; all are `shared.errors.HalffaceError`, so their text may be shown to a user.
+
+HalffaceError
+├── DatasetError (shared)   a data set that cannot be trained on
+└── TrainerError
+    ├── BaseModelError      a model to start from that is missing or does not fit
+    ├── CheckpointError     no checkpoint of a run can be read
+    ├── ExportError         an exported network that does not answer as the trained one
+    └── Stopped             somebody asked the training to stop; its checkpoint is written
+"""
+
+from shared.errors import HalffaceError
+
+
+class TrainerError(HalffaceError):
+    """Root of the trainer's own errors."""
+
+
+class BaseModelError(TrainerError):
+    """A model to start from that is missing, without weights, or of another architecture."""
+
+
+class CheckpointError(TrainerError):
+    """No checkpoint of a run can be read."""
+
+
+class ExportError(TrainerError):
+    """An exported network that does not answer as the trained one does."""
+
+
+class Stopped(TrainerError):  # noqa: N818 - a way to end, not a mistake
+    """The training was asked to stop and has written a checkpoint."""

@@ -1,0 +1,98 @@
+"""Measures a network on a view: accuracy, macro and weighted F1, weighted AUC, accuracy per class."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.metrics import f1_score, roc_auc_score
+from torch import nn
+
+from shared.labels import LABELS
+from shared.masking import Hidden
+from shared.preprocessing import InputSpec, prepare
+
+Logits = npt.NDArray[np.float32]
+Forward = Callable[[npt.NDArray[np.float32]], Logits]
+
+
+def torch_forward(network: nn.Module, device: torch.device) -> Forward:
+    """Return a function from prepared float32 (N, C, S, S) to logits (N, 7) by a torch network in float32."""
+
+    def forward(batch: npt.NDArray[np.float32]) -> Logits:
+        network.eval()
+        with torch.inference_mode():
+            tensor = torch.from_numpy(batch).to(device, memory_format=torch.channels_last)
+            return np.asarray(network(tensor).float().cpu().numpy(), dtype=np.float32)
+
+    return forward
+
+
+def logits_of(
+    forward: Forward,
+    faces: npt.NDArray[np.uint8],
+    hidden: Hidden | Sequence[Hidden],
+    spec: InputSpec,
+    *,
+    batch_size: int = 256,
+) -> Logits:
+    """Return the logits (N, 7) of `faces`, uint8 (N, H, W), each with its part hidden."""
+    rows = []
+    for start in range(0, len(faces), batch_size):
+        part = slice(start, start + batch_size)
+        rows.append(forward(prepare(faces[part], hidden[part] if isinstance(hidden, list) else hidden, spec)))
+    return np.concatenate(rows)
+
+
+def softmax(logits: Logits) -> npt.NDArray[np.float64]:
+    """Return probabilities (N, 7) that sum to 1."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+def cross_entropy(logits: Logits, labels: npt.NDArray[np.int64]) -> float:
+    """Return the mean negative log-likelihood, in nats."""
+    chosen = softmax(logits)[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
+
+
+def accuracy(logits: Logits, labels: npt.NDArray[np.int64]) -> float:
+    """Return top-1 accuracy, 0 to 1."""
+    return float((logits.argmax(axis=1) == labels).mean())
+
+
+def measure(logits: Logits, labels: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """Return the figures of one view.
+
+    Args:
+        logits: float32 (N, 7).
+        labels: int64 (N,).
+
+    Returns:
+        count, accuracy, macro_f1, weighted_f1, weighted_auc (one against the rest, weighted by class; None if a class
+        is missing) and class_accuracy, all 0 to 1.
+    """
+    predicted = logits.argmax(axis=1)
+    classes = list(range(len(LABELS)))
+    per_class = {
+        label: float((predicted[labels == index] == index).mean()) if (labels == index).any() else None
+        for index, label in enumerate(LABELS)
+    }
+    return {
+        "count": len(labels),
+        "accuracy": float((predicted == labels).mean()),
+        "macro_f1": float(f1_score(labels, predicted, labels=classes, average="macro", zero_division=0)),
+        "weighted_f1": float(f1_score(labels, predicted, labels=classes, average="weighted", zero_division=0)),
+        "weighted_auc": _weighted_auc(logits, labels),
+        "class_accuracy": per_class,
+    }
+
+
+def _weighted_auc(logits: Logits, labels: npt.NDArray[np.int64]) -> float | None:
+    if len(set(labels.tolist())) < len(LABELS):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(roc_auc_score(labels, softmax(logits), multi_class="ovr", average="weighted"))

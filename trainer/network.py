@@ -1,0 +1,82 @@
+"""The networks: torchvision's ResNets with seven outputs and, for small faces, a stem that keeps resolution.
+
+Dropping the stem's max-pool changes no weight's shape, so published weights still load. At 48 x 48 pixels a network
+without it sees features of 24 x 24 where the original's are 12 x 12 (deep residual networks: He et al. 2016).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from torchvision.models import get_model, get_model_weights
+
+from shared.errors import ModelFolderError
+from shared.labels import LABELS
+from shared.model_folder import model_path, read_card
+from trainer.errors import BaseModelError
+
+WEIGHTS_FILE: Final = "weights.safetensors"
+IMAGENET: Final = "imagenet"
+
+
+def build_network(architecture: str, *, max_pool: bool = False) -> nn.Module:
+    """Return a network with random weights: float32 (N, 3, S, S) to logits (N, 7).
+
+    Args:
+        architecture: resnet18, resnet34, resnet50, resnet101 or resnet152.
+        max_pool: keep the stem's max-pool, as for large images.
+    """
+    network: nn.Module = get_model(architecture, weights=None, num_classes=len(LABELS), zero_init_residual=True)
+    if not max_pool:
+        network.maxpool = nn.Identity()
+    return network
+
+
+def load_base(network: nn.Module, architecture: str, base_model: str, models_dir: Path) -> None:
+    """Fill `network` with the weights of another model.
+
+    Args:
+        network: as `build_network` returns it.
+        architecture: its architecture.
+        base_model: `<name>/<version>`, or `imagenet` for torchvision's published weights (downloaded, digest checked).
+        models_dir: the folder `models`.
+
+    Raises:
+        BaseModelError: there is no such model, it ships no weights, or it does not fit.
+    """
+    weights = _imagenet(architecture) if base_model == IMAGENET else _version(base_model, architecture, models_dir)
+    own = network.state_dict()
+    fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    missing = {key for key in own if key not in fitting and not key.startswith("fc.")}
+    if missing:
+        raise BaseModelError(f"{base_model} does not fit a {architecture}: {len(missing)} weights are missing.")
+    network.load_state_dict(own | {key: value.to(own[key].dtype) for key, value in fitting.items()})
+
+
+def _imagenet(architecture: str) -> Mapping[str, torch.Tensor]:
+    try:
+        weights = get_model_weights(architecture).DEFAULT  # type: ignore[attr-defined]
+        state: Mapping[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise BaseModelError("The ImageNet weights could not be downloaded; check the network or start at random.") from error
+    return {key: value for key, value in state.items() if not key.startswith("fc.")}
+
+
+def _version(model_id: str, architecture: str, models_dir: Path) -> Mapping[str, torch.Tensor]:
+    try:
+        folder = model_path(models_dir, model_id)
+        card = read_card(folder)
+    except ModelFolderError as error:
+        raise BaseModelError(f"Cannot start from {model_id}: {error}") from error
+    if WEIGHTS_FILE not in card.sha256:
+        raise BaseModelError(f"{model_id} ships no {WEIGHTS_FILE}, so one cannot fine-tune from it; choose another.")
+    if card.architecture != architecture:
+        raise BaseModelError(f"{model_id} is a {card.architecture}; choose that architecture to start from it.")
+    try:
+        return load_file(folder / WEIGHTS_FILE)
+    except (SafetensorError, OSError) as error:
+        raise BaseModelError(f"The weights of {model_id} cannot be read.") from error

@@ -1,0 +1,21 @@
+"""The trainer's settings, from variables that begin with TRAINER_."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where things lie and what to train on."""
+
+    model_config = SettingsConfigDict(env_prefix="TRAINER_", frozen=True)
+
+    redis_url: str | None = Field(None, description="The queue; required by the worker, unused by the commands.")
+    data_dir: Path = Field(Path("data"), description="Data sets: zips, folders, CSV files.")
+    runs_dir: Path = Field(Path("runs"), description="A folder for each run.")
+    models_dir: Path = Field(Path("models"), description="Models, a folder for each version.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: a GPU where there is one.")
+    threads: int = Field(0, ge=0, description="CPU threads; 0 for as many as there are cores.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
