@@ -128,7 +128,7 @@ def _csv_row(file: str, line: int, row: list[str], emotion: int, pixels: int, us
     if len(row) <= max(emotion, pixels, usage):
         raise DatasetError(f"{where}: the row is cut off; download the file again.")
     number, name = row[emotion].strip(), row[usage].strip()
-    if not number.isdigit() or int(number) >= len(FER_CSV_LABELS):
+    if not number.isdecimal() or int(number) >= len(FER_CSV_LABELS):
         raise DatasetError(f"{where}: the emotion is '{number[:20]}', but emotions are numbered 0 to 6.")
     if name.lower() not in CSV_USAGE:
         raise DatasetError(f"{where}: Usage is '{name[:20]}', but it is Training, PublicTest or PrivateTest.")
@@ -156,7 +156,9 @@ def require_complete(name: str, counts: Counter[tuple[str, str]]) -> None:
     for split in SPLITS:
         total = sum(counts[split, label] for label in LABELS)
         if total == 0:
-            raise DatasetError(f"{name} has no {split} images ({sum(counts.values())} others); it needs {split}/<label>/.")
+            raise DatasetError(
+                f"{name} has no {split} images ({sum(counts.values())} others); it needs {split}/<label>/."
+            )
         empty = [label for label in LABELS if counts[split, label] == 0]
         if empty:
             raise DatasetError(

@@ -89,7 +89,7 @@ def hidden_quadrants(hidden: Hidden) -> frozenset[int]:
         return QUADRANTS[parse_view(hidden)]
     quadrants = frozenset(hidden)
     if not quadrants <= {1, 2, 3, 4}:
-        raise UnknownViewError(f"Quadrants are numbered 1 to 4; got {sorted(quadrants)}.")
+        raise UnknownViewError(f"Quadrants are numbered 1 to 4; got {sorted(quadrants, key=str)}.")
     return quadrants
 
 
@@ -104,7 +104,7 @@ def hide(faces: Pixels, hidden: Hidden) -> Pixels:
     """Return a copy of `faces` in which the hidden quadrants are 0.
 
     Args:
-        faces: array or tensor of shape (..., H, W), any dtype, pixels not yet normalised.
+        faces: array or tensor of shape (..., H, W), any number type, pixels not yet normalised.
         hidden: a view, its name, or quadrant numbers.
 
     Raises:
@@ -128,8 +128,10 @@ def hide_each(faces: Pixels, hidden: Sequence[Hidden]) -> Pixels:
         hidden: N views or quadrant sets.
 
     Raises:
-        FaceShapeError: the two lengths differ.
+        FaceShapeError: the two lengths differ, or fewer than three dimensions.
     """
+    if len(faces.shape) < 3:
+        raise FaceShapeError(f"A batch of faces has the shape (N, ..., height, width); got {tuple(faces.shape)}.")
     if len(hidden) != faces.shape[0]:
         raise FaceShapeError(f"{faces.shape[0]} faces need as many views; got {len(hidden)}.")
     by_quadrant: dict[int, list[int]] = {1: [], 2: [], 3: [], 4: []}

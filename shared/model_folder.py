@@ -140,29 +140,39 @@ def write_model(models_dir: Path, files: Mapping[str, Path], card: Mapping[str, 
         card: the card without `format`, `sha256` and `labels`, which are filled in here.
 
     Raises:
-        ModelFolderError: the version exists already (versions never change), or the card is incomplete.
+        ModelFolderError: the version exists already (versions never change), the card is incomplete, a file's name
+            is no plain name, or the folder cannot be written.
     """
     digests = {name: sha256_of(source) for name, source in files.items()}
     try:
         complete = Card.model_validate({**card, "sha256": digests})
     except ValidationError as error:
-        raise ModelFolderError(f"The card is incomplete: {error}") from error
+        keys = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
+        raise ModelFolderError(f"The card is incomplete; mend its {keys}.") from error
+    if complete.file not in digests or any(Path(name).name != name or name == CARD_FILE for name in digests):
+        raise ModelFolderError(f"A model needs {complete.file} and plain names; got {', '.join(sorted(digests))}.")
     folder = model_path(models_dir, complete.id)
     if folder.exists():
         raise ModelFolderError(f"{complete.id} exists already, and a version never changes; choose another version.")
+    try:
+        _publish(folder, files, complete)
+    except OSError as error:
+        raise ModelFolderError(f"{complete.id} could not be written to {models_dir}: {error.strerror}.") from error
+    return complete
+
+
+def _publish(folder: Path, files: Mapping[str, Path], card: Card) -> None:
+    """Fill a hidden folder beside `folder`, then rename it. Raises OSError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{complete.version}."))
+    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{card.version}."))
     try:
         for name, source in files.items():
             shutil.copyfile(source, staging / name)
-        write_atomically(staging / CARD_FILE, complete.model_dump_json(indent=1) + "\n")
+        write_atomically(staging / CARD_FILE, card.model_dump_json(indent=1) + "\n")
         staging.chmod(0o755)
         staging.rename(folder)
-    except OSError as error:
-        raise ModelFolderError(f"{complete.id} could not be written to {models_dir}: {error.strerror}.") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return complete
 
 
 def list_models(models_dir: Path) -> Iterator[tuple[str, Card | ModelFolderError]]:

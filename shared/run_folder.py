@@ -13,6 +13,7 @@ The gateway writes request.json, the queued state and `cancel`; the trainer writ
 atomically, so readers never see half of one.
 """
 
+import contextlib
 import re
 import secrets
 from datetime import UTC, datetime
@@ -87,7 +88,8 @@ class RunFolder:
     @classmethod
     def all(cls, runs_dir: Path) -> list["RunFolder"]:
         """Return every run, newest first; folders that are no runs are left out."""
-        runs = [cls(path.parent) for path in runs_dir.glob("*/request.json")]
+        found = (path.parent for path in runs_dir.glob("*/request.json"))
+        runs = [cls(path) for path in found if RUN_ID_PATTERN.fullmatch(path.name)]
         return sorted(runs, key=lambda run: run.id, reverse=True)
 
     def request(self) -> RunRequest:
@@ -118,12 +120,17 @@ class RunFolder:
         write_atomically(self.path / "progress.json", progress.model_dump_json(indent=1) + "\n")
 
     def metrics(self) -> list[MetricRow]:
-        """Return the epochs so far; a line that is being written is left out."""
+        """Return the epochs so far; a line that is being written, or that a crash cut off, is left out."""
         try:
-            lines = (self.path / "metrics.jsonl").read_text().splitlines(keepends=True)
+            lines = (self.path / "metrics.jsonl").read_bytes().splitlines(keepends=True)
         except FileNotFoundError:
             return []
-        return [MetricRow.model_validate_json(line) for line in lines if line.endswith("\n")]
+        rows = []
+        for line in lines:
+            with contextlib.suppress(ValidationError):
+                if line.endswith(b"\n"):
+                    rows.append(MetricRow.model_validate_json(line))
+        return rows
 
     def ask_to_cancel(self) -> None:
         """Leave word that the run shall stop; it does within seconds, with a checkpoint."""

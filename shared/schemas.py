@@ -210,7 +210,9 @@ class JobRequest(Wire):
     """`POST /v1/jobs`: train a network."""
 
     kind: Literal["train"] = "train"
-    dataset: str = Field(min_length=1, max_length=255, description="A name from /v1/datasets.", examples=["fer2013.zip"])
+    dataset: str = Field(
+        min_length=1, max_length=255, description="A name from /v1/datasets.", examples=["fer2013.zip"]
+    )
     view: TrainOn = Field("full", description="What is hidden while training; `five` mixes the study's views.")
     base_model: str | None = Field(None, description="A version to start from, such as first/1; else random weights.")
     name: str | None = Field(
@@ -283,3 +285,7 @@ class MetricRow(Answer):
 
 class MetricList(Answer):
     rows: list[MetricRow]
+
+
+class JobLog(Answer):
+    lines: list[str] = Field(description="The last lines of the job's log.")

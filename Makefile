@@ -1,0 +1,56 @@
+# Commands of Halfface. `make` lists them. Needs python3 (3.11 or newer) with venv, and nothing else.
+#
+#   TORCH_INDEX   pip index of PyTorch's CPU builds, as "Get started" on PyTorch's site gives it: without it, pip takes
+#                 the ordinary torch, which on Linux brings several GB of CUDA libraries
+#   PYTHON        the python3 to make the environment with
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check format clean install
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(VENV)/.stack ## run the whole stack here, without Docker; Ctrl-C stops it
+	@$(BIN)/python -m scripts.up
+
+test: $(VENV)/.dev ## pass every test
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(VENV)/.dev ## format, lint, types, import rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## put the code into its one format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+install: $(VENV)/.dev ## make the environment, and nothing else
+
+clean: ## remove the environment and every cache; data, models and runs stay
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment for everything: the stack's parts first, so that `make up` needs none of the developers' tools.
+$(VENV)/.stack: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON); install Python 3.11 or newer." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is older than 3.11; install a newer one and name it: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "Making the environment in $(VENV); the first time takes some minutes."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -q $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[gateway,inference,frontend,trainer,stack]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.stack
+	@$(PIP) -q -e '.[dev]'
+	@touch $@

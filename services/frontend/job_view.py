@@ -1,0 +1,116 @@
+"""How a training job is shown: its state, progress, live curves, log, and what came of it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import streamlit as st
+
+from services.frontend import charts, words
+from services.frontend.guard import gateway, guarded
+from shared.schemas import OPEN_STATES, Job, JobState, MetricRow
+
+REFRESH_S = 2
+STATE_COLOURS: Final = {
+    JobState.QUEUED: "gray",
+    JobState.RUNNING: "blue",
+    JobState.CANCELLING: "orange",
+    JobState.CANCELLED: "gray",
+    JobState.INTERRUPTED: "orange",
+    JobState.FAILED: "red",
+    JobState.FINISHED: "green",
+}
+MAY_CANCEL: Final = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED})
+MAY_RESUME: Final = frozenset({JobState.CANCELLED, JobState.FAILED, JobState.INTERRUPTED})
+
+
+def badge(job: Job) -> None:
+    """Show a job's state as a coloured word."""
+    st.badge(words.STATE_NAMES[job.state], color=STATE_COLOURS[job.state])  # type: ignore[arg-type]
+
+
+def show_job(job_id: str) -> None:
+    """Show one job; while it is open the part refreshes itself.
+
+    Raises:
+        GatewayError: there is no such job, or the gateway is away.
+    """
+    is_open = gateway().job(job_id).state in OPEN_STATES
+    st.fragment(run_every=REFRESH_S if is_open else None)(_live)(job_id, is_open)
+
+
+@guarded
+def _live(job_id: str, was_open: bool) -> None:
+    job = gateway().job(job_id)
+    if was_open and job.state not in OPEN_STATES:
+        st.rerun()  # the whole page, so that the refreshing ends
+    rows = gateway().metrics(job_id).rows
+    _heading(job)
+    if job.message:
+        show = st.error if job.state == JobState.FAILED else st.info
+        show(job.message)
+    if job.state == JobState.FINISHED and job.model:
+        st.success(_outcome(job), icon=":material/check_circle:")
+    _progress(job, rows)
+    _curves(rows)
+    _log(job_id)
+
+
+def _heading(job: Job) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(words.job_title(job), anchor=False, width="content")
+        badge(job)
+    started = f" · started {words.clock(job.started)}" if job.started else ""
+    base = f"from {job.request.base_model}" if job.request.base_model else "from random weights"
+    st.caption(f"{job.request.settings.architecture}, {base} · asked {words.clock(job.created)}{started} · `{job.id}`")
+    with st.container(horizontal=True):
+        if job.state in MAY_CANCEL and st.button("Cancel", icon=":material/stop:", key="cancel"):
+            gateway().cancel(job.id)
+            st.rerun()
+        if job.state in MAY_RESUME and st.button("Resume", icon=":material/play_arrow:", type="primary", key="resume"):
+            gateway().resume(job.id)
+            st.rerun()
+
+
+def _outcome(job: Job) -> str:
+    serves = [slot for model in gateway().models().models if model.id == job.model for slot in model.serves]
+    return words.outcome(job, job.progress.accuracy, serves)
+
+
+def _progress(job: Job, rows: Sequence[MetricRow]) -> None:
+    progress = job.progress
+    if job.state == JobState.QUEUED:
+        st.progress(0.0, text="Waiting for a worker")
+        return
+    share = progress.step / progress.steps if progress.steps else 0.0
+    finished = job.state == JobState.FINISHED
+    phase = words.PHASE_NAMES["done" if finished else progress.phase]
+    st.progress(1.0 if finished else min(max(share, 0.0), 1.0), text=phase)
+    accuracy = progress.accuracy if progress.accuracy is not None else (rows[-1].validation_accuracy if rows else None)
+    shown = {
+        "Epoch": f"{progress.epoch} of {progress.epochs or job.request.settings.epochs}",
+        "Loss": "–" if progress.loss is None else f"{progress.loss:.3f}",
+        "Validation accuracy": "–" if accuracy is None else words.percent(accuracy),
+        "Images a second": "–" if progress.images_per_s is None else f"{progress.images_per_s:,.0f}",
+    }
+    for column, (label, value) in zip(st.columns(len(shown)), shown.items(), strict=True):
+        column.metric(label, value, border=True)
+    if job.state == JobState.RUNNING:
+        st.caption(f"Time left: {words.time_left(progress.eta_s)}.")
+
+
+def _curves(rows: Sequence[MetricRow]) -> None:
+    if not rows:
+        return
+    left, right = st.columns(2, gap="large")
+    left.markdown("**Loss**")
+    left.altair_chart(charts.losses(rows), width="stretch", alt="Loss by epoch")
+    right.markdown("**Validation accuracy**")
+    right.altair_chart(charts.accuracies(rows), width="stretch", alt="Validation accuracy by epoch")
+
+
+def _log(job_id: str) -> None:
+    log = st.expander("Log", icon=":material/notes:", key="log", on_change="rerun")
+    if log.open:
+        lines = gateway().log(job_id)
+        text = "\n".join(lines) or "The log is empty so far."
+        log.code(text, language=None, height=280 if len(lines) > 12 else "content")

@@ -1,0 +1,79 @@
+"""The page Train: start a training job, watch it, stop it. The job's id lies in the address, so a reload keeps it."""
+
+import streamlit as st
+
+from services.frontend import job_view, words
+from services.frontend.client import GatewayRefusedError
+from services.frontend.guard import gateway, guarded
+from services.frontend.training_form import show_form
+from shared.schemas import Job
+
+JOB = "job"
+
+
+@guarded
+def show() -> None:
+    """Show the page: the job in the address, or the form; the list of jobs below."""
+    st.title("Train a network", anchor=False)
+    job_id = st.query_params.get(JOB)
+    if job_id:
+        _selected(job_id)
+    else:
+        _form()
+    _jobs(job_id)
+
+
+def _selected(job_id: str) -> None:
+    st.button("Train another network", icon=":material/arrow_back:", on_click=_leave_job)
+    with st.container(border=True):
+        try:
+            job_view.show_job(job_id)
+        except GatewayRefusedError as error:
+            st.warning(f"{error} Choose one of the jobs below.", icon=":material/search_off:")
+
+
+def _form() -> None:
+    st.markdown(
+        "Choose what to learn from and what to hide. The job runs in the background; come back whenever you like."
+    )
+    datasets, models = gateway().datasets(), gateway().models().models
+    with st.container(border=True):
+        request = show_form(datasets, models)
+        if request is None:
+            return
+        job = gateway().start(request)
+    st.query_params[JOB] = job.id
+    st.rerun()
+
+
+def _jobs(selected: str | None) -> None:
+    st.subheader("Jobs", anchor=False)
+    jobs = gateway().jobs()
+    if not jobs:
+        st.caption("No job yet. The first one that you start appears here.")
+    for job in jobs:
+        _row(job, job.id == selected)
+
+
+def _row(job: Job, selected: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", border=True):
+        st.markdown(
+            f"**{words.job_title(job)}**  \n:gray[{words.clock(job.created)} · {_summary(job)}]", width="stretch"
+        )
+        job_view.badge(job)
+        st.button("Open", key=f"open-{job.id}", disabled=selected, on_click=_open_job, args=(job.id,))
+
+
+def _summary(job: Job) -> str:
+    accuracy = job.progress.accuracy
+    reached = f", {words.percent(accuracy)} right" if accuracy is not None else ""
+    epochs = job.progress.epochs or job.request.settings.epochs
+    return f"{job.request.settings.architecture}, epoch {job.progress.epoch} of {epochs}{reached}"
+
+
+def _open_job(job_id: str) -> None:
+    st.query_params[JOB] = job_id
+
+
+def _leave_job() -> None:
+    st.query_params.pop(JOB, None)

@@ -1,0 +1,103 @@
+"""Input fields for TrainSettings, made from the schema: its defaults, bounds and descriptions."""
+
+from typing import Any, Final, Literal, get_args, get_origin
+
+import annotated_types
+import streamlit as st
+from pydantic.fields import FieldInfo
+
+from shared.schemas import TrainSettings
+
+IN_FRONT: Final = ("architecture", "epochs")
+"""Fields that stand in the form itself, not under More settings."""
+
+GROUPS: Final = {
+    "Network": ("size", "grow_from", "max_pool", "precision"),
+    "Learning": (
+        "optimizer",
+        "learning_rate",
+        "batch_size",
+        "warmup_steps",
+        "weight_decay",
+        "momentum",
+        "label_smoothing",
+        "class_weights",
+        "ema_decay",
+    ),
+    "Hiding": ("hide_after", "hide_share"),
+    "Augmentation": ("flip", "shift", "rotate_degrees", "zoom", "contrast", "erase"),
+    "Run": ("validation_share", "seed", "checkpoint_seconds"),
+}
+NAMES: Final = {
+    "ema_decay": "EMA decay",
+    "max_pool": "Max-pool",
+    "warmup_steps": "Warm-up steps",
+    "rotate_degrees": "Rotation (degrees)",
+    "checkpoint_seconds": "Checkpoint every (s)",
+}
+"""Names of settings for people, where the schema's name does not serve."""
+
+COLUMNS = 3
+SMALLEST = 1e-6
+
+
+def more_settings() -> dict[str, Any]:
+    """Show a field for every setting that does not stand in front; return name to value."""
+    values: dict[str, Any] = {}
+    for title, names in grouped_fields().items():
+        st.markdown(f"**{title}**")
+        columns = st.columns(COLUMNS)
+        for place, name in enumerate(names):
+            with columns[place % COLUMNS]:
+                values[name] = setting(name)
+    return values
+
+
+def grouped_fields() -> dict[str, tuple[str, ...]]:
+    """Return the groups, with the settings that no group names under "Other"."""
+    named = {*IN_FRONT, *(name for names in GROUPS.values() for name in names)}
+    rest = tuple(name for name in TrainSettings.model_fields if name not in named)
+    return {**GROUPS, "Other": rest} if rest else dict(GROUPS)
+
+
+def setting(name: str) -> Any:
+    """Show the field of one setting and return its value."""
+    field = TrainSettings.model_fields[name]
+    label = NAMES.get(name, name.replace("_", " ").capitalize())
+    key, note = f"setting-{name}", field.description
+    if field.annotation is bool:
+        return st.toggle(label, value=field.default, key=key, help=note)
+    if get_origin(field.annotation) is Literal:
+        choices = list(get_args(field.annotation))
+        return st.selectbox(label, choices, index=choices.index(field.default), key=key, help=note)
+    return _number(label, field, key)
+
+
+def _number(label: str, field: FieldInfo, key: str) -> Any:
+    if field.annotation is float:
+        low, high = _bounds(field, SMALLEST)
+        return st.number_input(
+            label, low, high, field.default, _step(field.default), "%g", key=key, help=field.description
+        )
+    lowest, highest = _bounds(field, 1)
+    return st.number_input(label, int(lowest), int(highest), field.default, 1, key=key, help=field.description)
+
+
+def _step(default: float) -> float:
+    """Return a handy step for a number of this size."""
+    return 1.0 if default >= 5 else 0.05 if default >= 0.2 else 0.01 if default >= 0.01 or default == 0 else 1e-4
+
+
+def _bounds(field: FieldInfo, margin: float) -> tuple[float, float]:
+    """Return the lowest and highest value allowed; open bounds are moved inwards by `margin`."""
+    low, high = -1e9, 1e9
+    for rule in field.metadata:
+        if isinstance(rule, annotated_types.Ge):
+            low = float(rule.ge)  # type: ignore[arg-type]
+        elif isinstance(rule, annotated_types.Gt):
+            low = float(rule.gt) + margin  # type: ignore[arg-type]
+        elif isinstance(rule, annotated_types.Le):
+            high = float(rule.le)  # type: ignore[arg-type]
+        elif isinstance(rule, annotated_types.Lt):
+            high = float(rule.lt) - margin  # type: ignore[arg-type]
+    return low, high

@@ -1,0 +1,159 @@
+"""What the pages say: names of views, states and phases, and the sentences made from answers. Pure functions."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from shared.schemas import Job, JobState, Prediction
+
+VIEW_NAMES: Final = {
+    "full": "Whole face",
+    "upper": "Upper half hidden",
+    "lower": "Lower half hidden",
+    "left": "Left half hidden",
+    "right": "Right half hidden",
+    "diagonal": "Top left and bottom right hidden",
+    "transdiagonal": "Top right and bottom left hidden",
+    "five": "All five views, mixed",
+    "any": "Any part hidden",
+}
+"""A view's, slot's or training view's name for people."""
+
+HIDDEN_PARTS: Final = {
+    "full": "Nothing: whole faces",
+    "upper": "The upper half",
+    "lower": "The lower half",
+    "left": "The left half",
+    "right": "The right half",
+    "diagonal": "Top left and bottom right",
+    "transdiagonal": "Top right and bottom left",
+    "five": "Each half in turn, or nothing",
+    "any": "Any part, at random",
+}
+"""What a training view hides, as an answer to "what is hidden?"."""
+
+WITH_VIEW: Final = {
+    "full": "with the whole face",
+    "upper": "with the upper half hidden",
+    "lower": "with the lower half hidden",
+    "left": "with the left half hidden",
+    "right": "with the right half hidden",
+    "any": "with any part hidden",
+}
+"""How a sentence names a model's view."""
+
+READS: Final = {
+    "full": "whole faces",
+    "upper": "faces with the upper half hidden",
+    "lower": "faces with the lower half hidden",
+    "left": "faces with the left half hidden",
+    "right": "faces with the right half hidden",
+    "diagonal": "faces with the top left and the bottom right hidden",
+    "transdiagonal": "faces with the top right and the bottom left hidden",
+    "five": "whole faces and faces with one half hidden",
+    "any": "faces with any part hidden",
+}
+"""What a network reads that was trained on this view."""
+
+STATE_NAMES: Final = {
+    JobState.QUEUED: "Waiting",
+    JobState.RUNNING: "Running",
+    JobState.CANCELLING: "Stopping",
+    JobState.CANCELLED: "Cancelled",
+    JobState.INTERRUPTED: "Interrupted",
+    JobState.FAILED: "Failed",
+    JobState.FINISHED: "Finished",
+}
+
+PHASE_NAMES: Final = {
+    "waiting": "Waiting for a worker",
+    "loading": "Loading the data",
+    "training": "Training",
+    "evaluating": "Evaluating",
+    "exporting": "Exporting the model",
+    "done": "Done",
+}
+
+NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def number(count: int) -> str:
+    """Return a small number as a word."""
+    return NUMBERS[count] if 0 <= count < len(NUMBERS) else str(count)
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def view_name(view: str) -> str:
+    """Return the name of a view or slot for people."""
+    return VIEW_NAMES.get(view, view)
+
+
+def agreement(predictions: Sequence[Prediction]) -> str:
+    """Return one sentence on whether the models read the same emotion."""
+    if not predictions:
+        return "No model read this face."
+    readers: dict[str, list[str]] = defaultdict(list)
+    for prediction in predictions:
+        readers[prediction.label].append(WITH_VIEW.get(prediction.model, f"with {prediction.model}"))
+    ranked = sorted(readers.items(), key=lambda item: -len(item[1]))
+    count = len(predictions)
+    (top, agreeing), others = ranked[0], ranked[1:]
+    if count == 1:
+        return f"The model reads {top}."
+    if not others:
+        return f"All {number(count)} models read {top}."
+    if 2 * len(agreeing) > count:
+        exceptions = listed([f"{listed(views)} it reads {label}" for label, views in others])
+        return f"{number(len(agreeing)).capitalize()} of {number(count)} models read {top}; {exceptions}."
+    parts = [f"{number(len(views))} {'reads' if len(views) == 1 else 'read'} {label}" for label, views in ranked]
+    return f"The models disagree: {listed(parts)}."
+
+
+def percent(share: float) -> str:
+    """Return a share of 1 as whole per cent."""
+    return f"{share:.0%}".replace("%", " %")
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words, to the minute."""
+    minutes = round(seconds / 60)
+    if seconds < 50:
+        return "less than a minute"
+    if minutes < 60:
+        return f"about {_count(max(minutes, 1), 'minute')}"
+    hours, rest = divmod(minutes, 60)
+    if hours >= 48:
+        return f"about {_count(round(hours / 24), 'day')}"
+    return f"about {_count(hours, 'hour')}" + (f" {_count(rest, 'minute')}" if rest else "")
+
+
+def _count(amount: int, unit: str) -> str:
+    return f"{amount} {unit}" if amount == 1 else f"{amount} {unit}s"
+
+
+def time_left(eta_s: float | None) -> str:
+    """Return how long a job still takes, in words."""
+    return "not known yet" if eta_s is None else duration(eta_s)
+
+
+def clock(moment: str) -> str:
+    """Return an ISO 8601 time of a job as "2026-11-23 09:38" (UTC); text of another form as it is."""
+    return moment[:16].replace("T", " ")
+
+
+def job_title(job: Job) -> str:
+    """Return a job's name for people."""
+    return f"{view_name(job.request.view)} on {job.request.dataset}"
+
+
+def outcome(job: Job, accuracy: float | None, serves: Sequence[str]) -> str:
+    """Return what a finished job's model is, and whether predictions use it."""
+    sentence = f"This job made the model **{job.model}**, which reads {READS[job.request.view]}"
+    sentence += f" and was right on {percent(accuracy)} of those held out for validation." if accuracy else "."
+    if serves:
+        return f"{sentence} It answers now for: {listed([view_name(slot).lower() for slot in serves])}."
+    return f"{sentence} Predictions keep using the models that are active until this one is made active."

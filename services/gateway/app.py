@@ -1,0 +1,54 @@
+"""The gateway as a web application. gunicorn serves `create_app()`."""
+
+from typing import Final
+
+from apiflask import APIFlask
+
+from services.gateway import datasets, health, jobs, models, predictions, upload
+from services.gateway.cors import allow_origins
+from services.gateway.parts import add_parts
+from services.gateway.settings import Settings, load_settings
+from shared.web import configure_json_logs, make_app
+
+DESCRIPTION: Final = """Reads the emotion on a face of which half is hidden, and trains the networks that do.
+
+* **predictions**: images in, faces and emotions out.
+* **models**, **datasets**: what there is to predict with and to train on.
+* **jobs**: start a training, watch it, cancel it, resume it from its last checkpoint.
+
+Every error has one shape: a stable `code`, a `message` that says what to do, the `field` at fault and the
+`request_id`, which is also in the `X-Request-ID` header and in every service's log."""
+
+TAGS: Final = {
+    "predictions": "Emotions on faces.",
+    "models": "Versions in the models folder.",
+    "datasets": "Data sets in the data folder.",
+    "jobs": "Training runs.",
+    "original": "The interface of the system that this one succeeds.",
+    "health": "Whether the service is alive, and whether it can serve.",
+}
+
+
+def create_app(settings: Settings | None = None) -> APIFlask:
+    """Return the application.
+
+    Args:
+        settings: the environment's if absent.
+
+    Raises:
+        SettingsError: the environment lacks a setting, or one is wrong.
+    """
+    settings = settings or load_settings()
+    configure_json_logs("gateway", settings.log_level)
+    app = make_app(
+        "services.gateway",
+        title="Halfface gateway",
+        description=DESCRIPTION,
+        max_request_bytes=settings.max_request_bytes,
+    )
+    app.tags = [{"name": name, "description": description} for name, description in TAGS.items()]
+    add_parts(app, settings)
+    allow_origins(app, settings.cors_origins)
+    for resource in (predictions, models, datasets, jobs, upload, health):
+        app.register_blueprint(resource.blueprint)
+    return app

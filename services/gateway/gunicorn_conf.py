@@ -1,0 +1,21 @@
+"""How gunicorn serves the gateway: threads, no preload, JSON logs. Used by `python -m services.gateway`.
+
+No preload: connections to inference and to the queue are made after the fork, in the process that uses them.
+"""
+
+from services.gateway.settings import load_settings
+from shared.web import json_log_config
+
+_settings = load_settings()
+
+wsgi_app = "services.gateway.app:create_app()"
+bind = f"{_settings.host}:{_settings.port}"
+worker_class = "gthread"
+workers = _settings.workers
+threads = _settings.threads
+timeout = 60  # without a sign of life of the process, not of a request
+graceful_timeout = 20
+keepalive = 15
+accesslog = None  # shared.web writes one JSON line per request
+logconfig_dict = json_log_config("gateway", _settings.log_level)
+control_socket_disable = True  # two services of one user would share its default path

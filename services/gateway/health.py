@@ -1,0 +1,39 @@
+"""`GET /readyz`: whether the parts that the gateway needs can serve. `/healthz` comes with `shared.web`."""
+
+from typing import Any, Final
+
+from apiflask import APIBlueprint
+
+from services.gateway.openapi import answer
+from services.gateway.parts import parts
+from shared.schemas import Health
+from shared.web import ApiError
+
+NOT_READY: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
+    503: answer("A part cannot serve; the reason names it.", "Health")
+}
+
+blueprint = APIBlueprint("health", __name__)
+
+
+def why_not_ready() -> str | None:
+    """Return which parts cannot serve and why, or None."""
+    reasons = {"inference": parts().inference.why_not_ready(), "queue": _why_no_queue()}
+    return "; ".join(f"{part}: {reason}" for part, reason in reasons.items() if reason) or None
+
+
+def _why_no_queue() -> str | None:
+    try:
+        parts().queue.ping()
+    except ApiError:
+        return "it does not answer"
+    return None
+
+
+@blueprint.get("/readyz")
+@blueprint.output(Health)
+@blueprint.doc(tags=["health"], responses=NOT_READY)
+def readyz() -> Health | tuple[Health, int]:
+    """Ready: inference and the queue answer."""
+    reason = why_not_ready()
+    return (Health(status="unavailable", reason=reason), 503) if reason else Health(status="ok", reason=None)

@@ -1,0 +1,152 @@
+"""The queue of training jobs: a thin adapter around RQ. It holds only what is under way; `runs/` is the truth.
+
+Functions are named by string and arguments travel as JSON, so nothing of the trainer is imported here and nothing is
+unpickled on either side.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import Queue
+from rq.exceptions import DuplicateJobError, InvalidJobOperation
+from rq.job import Job as QueuedJob
+from rq.serializers import JSONSerializer
+from rq.worker import Worker
+
+from shared.run_folder import TRAIN_FUNCTION
+from shared.web import ApiError
+
+QUEUE_NAME: Final = "trainer"
+RETRY_AFTER_S: Final = 5
+NO_TIME_LIMIT: Final = -1
+FAILURE_KEPT_S: Final = 86_400
+
+_log = logging.getLogger("halfface.gateway.queue")
+
+
+@dataclass(frozen=True)
+class QueueSnapshot:
+    """The queue at one moment."""
+
+    waiting: tuple[str, ...]
+    """Run ids in the order in which workers take them."""
+    taken: frozenset[str]
+    """Run ids that a worker has taken and not ended."""
+    workers: int
+    """Workers that gave a sign of life within the last minutes."""
+
+    def why_waiting(self, run_id: str) -> str:
+        """Return a sentence for a person: the place in the queue, and why the job does not run yet."""
+        if run_id in self.taken:
+            return "A worker has taken it; it starts in a moment."
+        if run_id not in self.waiting:
+            return "It is no longer in the queue; cancel it, then resume it to queue it again."
+        place = f"Number {self.waiting.index(run_id) + 1} in the queue"
+        if not self.workers:
+            return f"{place}; no worker is running, so start one: python -m trainer worker."
+        if self.taken:
+            return f"{place}; the worker is busy with {', '.join(sorted(self.taken))}."
+        return f"{place}; a worker takes it in a moment."
+
+
+class JobQueue:
+    """The gateway's end of the queue; safe to use from many threads.
+
+    Args:
+        url: redis://, rediss:// or unix:// address.
+        timeout_s: longest wait to connect and for an answer.
+    """
+
+    def __init__(self, url: str, timeout_s: float = 2.0) -> None:
+        self._redis = Redis.from_url(
+            url,
+            socket_connect_timeout=timeout_s,
+            socket_timeout=timeout_s,
+            health_check_interval=30,
+            retry=Retry(NoBackoff(), 1),  # once: a connection that went stale is made anew
+        )
+        self._queue = Queue(QUEUE_NAME, connection=self._redis, serializer=JSONSerializer)
+
+    def ping(self) -> None:
+        """Return if the queue answers.
+
+        Raises:
+            ApiError: 503 `queue_unavailable`, as from every method here.
+        """
+        with _queue_errors():
+            self._redis.ping()
+
+    def enqueue(self, run_id: str) -> None:
+        """Put a run at the end of the queue, once, whatever an earlier attempt left behind."""
+        with _queue_errors():
+            self._forget(run_id)
+            try:
+                self._queue.enqueue(
+                    TRAIN_FUNCTION,
+                    run_id,
+                    job_id=run_id,
+                    job_timeout=NO_TIME_LIMIT,
+                    result_ttl=0,
+                    failure_ttl=FAILURE_KEPT_S,
+                    description=f"train {run_id}",
+                    unique=True,
+                )
+            except DuplicateJobError:
+                _log.info("the run is in the queue already", extra={"run": run_id})
+
+    def withdraw(self, run_id: str) -> bool:
+        """Take a run out of the queue; return whether no worker will run it now (False: one has it already)."""
+        with _queue_errors():
+            removed = self._redis.lrem(self._queue.key, 0, run_id)
+            if not removed and run_id in self._taken():
+                return False
+            self._forget(run_id)
+            return True
+
+    def is_taken(self, run_id: str) -> bool:
+        """Return whether a live worker has the run, also while it is ending it."""
+        with _queue_errors():
+            return run_id in self._taken()
+
+    def snapshot(self) -> QueueSnapshot:
+        """Return what waits and what is under way."""
+        with _queue_errors():
+            waiting = tuple(self._queue.get_job_ids())
+            workers = len(Worker.all(queue=self._queue, serializer=JSONSerializer))
+            return QueueSnapshot(waiting=waiting, taken=self._taken(), workers=workers)
+
+    def _taken(self) -> frozenset[str]:
+        workers = Worker.all(queue=self._queue, serializer=JSONSerializer)
+        current = {run_id for worker in workers if (run_id := worker.get_current_job_id())}
+        handed_over = self._queue.intermediate_queue.get_job_ids() if workers else []
+        return frozenset(current.union(handed_over))
+
+    def _forget(self, run_id: str) -> None:
+        job = QueuedJob(run_id, connection=self._redis, serializer=JSONSerializer)
+        job.origin = QUEUE_NAME
+        try:
+            job.delete()
+        except InvalidJobOperation:  # RQ's word for a job of which it knows nothing
+            self._redis.delete(job.key)
+        self._redis.lrem(self._queue.key, 0, run_id)
+
+
+@contextmanager
+def _queue_errors() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        _log.warning("the queue does not answer: %s", type(error).__name__)
+        raise ApiError(
+            status=503,
+            code="queue_unavailable",
+            message="The job queue does not answer, so nothing was changed; try again in a few seconds.",
+            headers={"Retry-After": str(RETRY_AFTER_S)},
+        ) from error

@@ -1,0 +1,45 @@
+"""What the views work with, made once for each application."""
+
+from dataclasses import dataclass
+from typing import Final, cast
+
+from apiflask import APIFlask
+from flask import current_app
+
+from services.gateway.dataset_catalogue import DatasetCatalogue
+from services.gateway.inference_client import InferenceClient
+from services.gateway.job_queue import JobQueue
+from services.gateway.model_catalogue import ModelCatalogue
+from services.gateway.runs import Runs
+from services.gateway.settings import Settings
+
+KEY: Final = "halfface.gateway"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The gateway's own objects; each is safe to use from many threads."""
+
+    inference: InferenceClient
+    queue: JobQueue
+    datasets: DatasetCatalogue
+    models: ModelCatalogue
+    runs: Runs
+
+
+def add_parts(app: APIFlask, settings: Settings) -> None:
+    """Make the parts and leave them with the application. Opens no connection yet."""
+    queue = JobQueue(settings.redis_url)
+    datasets, models = DatasetCatalogue(settings.data_dir), ModelCatalogue(settings.models_dir)
+    app.extensions[KEY] = Parts(
+        inference=InferenceClient(settings.inference_url, settings.timeout_s, connections=settings.threads),
+        queue=queue,
+        datasets=datasets,
+        models=models,
+        runs=Runs(settings.runs_dir, queue, datasets, models),
+    )
+
+
+def parts() -> Parts:
+    """Return the parts of the application that is answering."""
+    return cast(Parts, current_app.extensions[KEY])

@@ -1,0 +1,72 @@
+"""The page in a real browser: a portrait in, five answers out; a job started and watched until it is finished."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.e2e.running_stack import RunningStack
+
+pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.timeout(1200)]
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PATIENCE_MS = 120_000
+TRAINING_MS = 900_000
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Give Debian's Chromium without a window."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        message = "There is no chromium; on Debian: apt install chromium."
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=program, args=QUIET) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """Give a page of the browser."""
+    with browser.new_page(viewport={"width": 1400, "height": 1200}) as page:
+        page.set_default_timeout(PATIENCE_MS)
+        yield page
+
+
+def test_an_uploaded_portrait_gets_five_answers(stack: RunningStack, page: Page, portrait: bytes) -> None:
+    page.goto(stack.page_url)
+    expect(page.get_by_role("heading", name="Read a face")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_text("Upload", exact=True).first.click()
+    page.locator("input[type=file]").set_input_files(
+        {"name": "portrait.png", "mimeType": "image/png", "buffer": portrait}
+    )
+    expect(page.get_by_text("portrait.png")).to_be_visible(timeout=PATIENCE_MS)
+    for name in ("Whole face", "Upper half hidden", "Lower half hidden", "Left half hidden", "Right half hidden"):
+        expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_alt_text("The face:")).to_have_count(5)
+    expect(page.get_by_text("Traceback")).to_have_count(0)
+
+
+def test_a_job_is_started_and_watched_until_it_is_finished(stack: RunningStack, page: Page) -> None:
+    page.goto(f"{stack.page_url}/train")
+    expect(page.get_by_role("heading", name="Train a network")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("spinbutton", name="Epochs").fill("2")
+    page.get_by_text("More settings").click()
+    page.get_by_role("spinbutton", name="Size", exact=True).fill("16")
+    page.get_by_role("spinbutton", name="Batch size").fill("32")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.get_by_text("Finished", exact=True).first).to_be_visible(timeout=TRAINING_MS)
+    expect(page.get_by_text("This job made the model")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Validation accuracy").first).to_be_visible(timeout=PATIENCE_MS)
+    assert "job=" in page.url

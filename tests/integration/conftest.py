@@ -1,0 +1,42 @@
+"""Services in processes of their own, over real folders and a real queue server."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from scripts.processes import free_port
+from tests.integration.service_process import running_service
+from tests.unit.gateway.folders import write_small_model, write_zip
+
+
+@dataclass(frozen=True)
+class RunningGateway:
+    """A gateway under gunicorn, and what is around it."""
+
+    url: str
+    folder: Path
+    queue_url: str
+    inference_port: int
+    log: Path
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, queue_url: str) -> Iterator[RunningGateway]:
+    """Serve a gateway over a data set and a model; nothing listens yet where it looks for inference."""
+    folder = tmp_path_factory.mktemp("gateway")
+    (folder / "data").mkdir()
+    write_zip(folder / "data" / "faces.zip")
+    write_small_model(folder / "models")
+    port, inference_port, log = free_port(), free_port(), folder / "gateway.log"
+    environment = {
+        "GATEWAY_PORT": str(port),
+        "GATEWAY_INFERENCE_URL": f"http://127.0.0.1:{inference_port}",
+        "GATEWAY_REDIS_URL": queue_url,
+        "GATEWAY_MAX_REQUEST_BYTES": "200000",
+        **{f"GATEWAY_{name.upper()}_DIR": str(folder / name) for name in ("data", "runs", "models")},
+    }
+    url = f"http://127.0.0.1:{port}"
+    with running_service("gateway", environment, url, log):
+        yield RunningGateway(url, folder, queue_url, inference_port, log)

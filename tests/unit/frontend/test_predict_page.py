@@ -1,0 +1,117 @@
+"""The page Predict, run by Streamlit, against the small gateway."""
+
+from pathlib import Path
+
+import pytest
+
+from services.frontend import picture_source
+from services.frontend.words import VIEW_NAMES
+
+from .answers import FOUR_HAPPY, a_face, a_prediction, png
+from .opened import open_app, open_page, says
+from .small_gateway import SmallGateway
+
+PREDICTIONS = "POST /v1/predictions"
+
+
+def upload(content: bytes):
+    """Open the page and upload a picture."""
+    page = open_page("predict")
+    page.segmented_control(key="source").set_value("upload").run()
+    return page.file_uploader(key="upload").upload("face.png", content, "image/png").run()
+
+
+def test_an_uploaded_face_shows_what_the_five_models_read(gateway: SmallGateway):
+    page = upload(png())
+    assert not page.exception
+    for slot in FOUR_HAPPY:
+        assert VIEW_NAMES[slot] in says(page)
+    assert "Four of five models read happy; with the lower half hidden it reads neutral." in says(page)
+    assert "first/1" in says(page)
+    assert len(page.get("vega_lite_chart")) == 1
+    assert not page.json
+
+
+def test_the_first_sample_is_read_at_once_and_another_when_chosen(gateway: SmallGateway):
+    page = open_page("predict")
+    second = list(picture_source.sample_files().values())[1]
+    assert gateway.count(PREDICTIONS) == 1
+    page.pills(key="sample").set_value(list(picture_source.sample_files())[1]).run()
+    assert gateway.predictions_asked[1]["bytes"] == str(second.stat().st_size)
+
+
+def test_a_rerun_does_not_ask_again_but_new_options_do(gateway: SmallGateway):
+    page = open_page("predict").run()
+    assert gateway.count(PREDICTIONS) == 1
+    page.toggle(key="whole").set_value(True).run()
+    page.toggle(key="covered").set_value(True).run()
+    assert [asked["detect"] for asked in gateway.predictions_asked] == ["auto", "never", "never"]
+    assert [asked["mask"] for asked in gateway.predictions_asked] == ["true", "true", "false"]
+    assert not page.exception
+
+
+def test_of_several_faces_one_is_chosen(gateway: SmallGateway):
+    gateway.prediction = a_prediction(a_face(), a_face(60, dict.fromkeys(FOUR_HAPPY, "sad")))
+    page = open_page("predict")
+    assert "Four of five" in says(page)
+    page.segmented_control(key="face").set_value(1).run()
+    assert "All five models read sad." in says(page)
+    assert gateway.count(PREDICTIONS) == 1
+    assert not page.exception
+
+
+def test_a_refused_picture_shows_the_gateways_sentence(gateway: SmallGateway):
+    gateway.refusal = (422, "The image is cut off; send the whole file.")
+    page = upload(png()[:80])
+    assert [error.value for error in page.error] == [gateway.refusal[1]]
+    assert not page.exception
+    page.run()
+    assert gateway.count(PREDICTIONS) == 2  # one for the sample, one for the upload
+
+
+def test_a_picture_without_a_face_says_what_to_do(gateway: SmallGateway):
+    gateway.prediction = a_prediction(empty=True, note="No face was found.")
+    page = open_page("predict")
+    assert "The whole image is the face" in page.warning[0].value
+    assert "No face was found." in says(page)
+    assert not page.exception
+
+
+def test_a_gateway_that_is_away_shows_a_sentence_and_a_button_to_try_again(gateway_away: str):
+    page = open_page("predict")
+    assert gateway_away in page.warning[0].value
+    assert "Retry" in [button.label for button in page.button]
+    assert not page.exception
+
+
+def test_the_page_works_again_once_the_gateway_is_back(gateway: SmallGateway):
+    gateway.refusal = (503, "Inference does not answer; try again.")
+    page = open_page("predict")
+    assert page.warning[0].value == gateway.refusal[1]
+    gateway.refusal = None
+    next(button for button in page.button if button.label == "Retry").click().run()
+    assert "Four of five" in says(page)
+
+
+def test_without_samples_the_page_asks_for_a_picture(
+    gateway: SmallGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(picture_source, "SAMPLES_DIR", tmp_path)
+    page = open_page("predict")
+    assert "upload one" in says(page)
+    assert not gateway.predictions_asked
+    assert not page.exception
+
+
+def test_the_application_opens_with_this_page_and_says_that_the_gateway_is_ready(gateway: SmallGateway):
+    page = open_app()
+    assert page.title[0].value == "Read a face"
+    assert "Ready" in page.sidebar.markdown[-1].value
+    assert not page.exception
+
+
+def test_the_application_opens_without_a_gateway(gateway_away: str):
+    page = open_app()
+    assert page.sidebar.caption[0].value == "The gateway does not answer."
+    assert gateway_away in page.main.warning[0].value
+    assert not page.exception

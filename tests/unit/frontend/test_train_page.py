@@ -1,0 +1,164 @@
+"""The page Train, run by Streamlit, against the small gateway."""
+
+import pytest
+
+from services.frontend.settings_fields import IN_FRONT, grouped_fields
+from services.frontend.training_form import SettingsError, checked_settings
+from shared.schemas import DatasetList, JobRequest, JobState, TrainSettings
+
+from .answers import a_data_set, a_job, a_model, epochs
+from .opened import open_page, says
+from .small_gateway import SmallGateway
+
+
+def press(page, label: str):
+    """Press the button of that label and run the page."""
+    return next(button for button in page.button if button.label == label).click().run()
+
+
+def test_a_job_is_started_with_the_schemas_defaults(gateway: SmallGateway):
+    page = press(open_page("train"), "Start training")
+    assert gateway.jobs_asked == [JobRequest(dataset="faces.zip", view="full")]
+    assert page.query_params["job"] == "new-job"
+    assert not page.exception
+
+
+def test_a_job_is_started_with_what_the_form_says(gateway: SmallGateway):
+    page = open_page("train")
+    page.selectbox(key="view").set_value("lower")
+    page.number_input(key="setting-epochs").set_value(3)
+    page.selectbox(key="setting-architecture").set_value("resnet50")
+    page.number_input(key="setting-learning_rate").set_value(0.002)
+    page.number_input(key="setting-grow_from").set_value(32)
+    page.toggle(key="setting-flip").set_value(False)
+    press(page, "Start training")
+    settings = TrainSettings(epochs=3, architecture="resnet50", learning_rate=0.002, grow_from=32, flip=False)
+    assert gateway.jobs_asked == [JobRequest(dataset="faces.zip", view="lower", settings=settings)]
+
+
+def test_a_base_model_brings_its_own_architecture(gateway: SmallGateway):
+    page = open_page("train")
+    page.selectbox(key="base").select_index(1)
+    press(page, "Start training")
+    assert gateway.jobs_asked[0].base_model == "first/1"
+    assert gateway.jobs_asked[0].settings.architecture == a_model().architecture
+
+
+def test_every_setting_has_a_field(gateway: SmallGateway):
+    page = open_page("train")
+    shown = {field.key for kind in (page.number_input, page.toggle, page.selectbox) for field in kind}
+    assert {f"setting-{name}" for name in TrainSettings.model_fields} <= shown
+    assert set(grouped_fields()) == {"Network", "Learning", "Hiding", "Augmentation", "Run"}
+    assert not {name for names in grouped_fields().values() for name in names} & set(IN_FRONT)
+
+
+def test_a_field_allows_what_the_schema_allows_and_no_more(gateway: SmallGateway):
+    page = open_page("train")
+    for field in page.number_input:
+        name = (field.key or "").removeprefix("setting-")
+        for value in (field.min, field.max):
+            checked_settings({name: type(TrainSettings.model_fields[name].default or 0)(value)})
+
+
+def test_settings_that_are_not_allowed_are_named():
+    with pytest.raises(SettingsError, match="learning rate, weight decay"):
+        checked_settings({"weight_decay": 7, "learning_rate": 0})
+
+
+def test_an_empty_data_folder_shows_where_to_put_data(gateway: SmallGateway):
+    gateway.datasets = DatasetList(datasets=[], folder="my-data")
+    page = open_page("train")
+    for word in ("my-data", "fer2013.zip", "train/", "icml_face_data.csv", "msambare/fer2013"):
+        assert word in says(page)
+    assert not page.exception
+
+
+def test_a_broken_data_set_says_why_and_cannot_be_started(gateway: SmallGateway):
+    gateway.datasets = DatasetList(datasets=[a_data_set(problem="faces.zip has no test images.")], folder="data")
+    page = open_page("train")
+    assert "faces.zip has no test images." in says(page)
+    assert "Start training" not in [button.label for button in page.button]
+
+
+def test_a_running_job_shows_its_progress_and_curves(gateway: SmallGateway):
+    gateway.jobs["job-1"] = a_job()
+    gateway.rows = epochs(3)
+    page = open_page("train", job="job-1")
+    shown = {metric.label: metric.value for metric in page.metric}
+    assert shown == {
+        "Epoch": "3 of 10",
+        "Loss": "1.234",
+        "Validation accuracy": "41 %",
+        "Images a second": "85",
+    }
+    assert page.get("progress")[0].value == 30
+    assert "about 12 minutes" in says(page)
+    assert len(page.get("vega_lite_chart")) == 2
+    assert not page.exception
+
+
+def test_a_job_without_a_worker_says_so(gateway: SmallGateway):
+    gateway.jobs["job-1"] = a_job(JobState.QUEUED, message="Number 1 in the queue; no worker is running.")
+    page = open_page("train", job="job-1")
+    assert "no worker is running" in says(page)
+    assert "Waiting" in says(page)
+
+
+def test_a_job_is_cancelled_and_resumed(gateway: SmallGateway):
+    gateway.jobs["job-1"] = a_job()
+    page = press(open_page("train", job="job-1"), "Cancel")
+    assert gateway.jobs["job-1"].state == JobState.CANCELLED
+    press(page, "Resume")
+    assert gateway.jobs["job-1"].state == JobState.QUEUED
+    assert not page.exception
+
+
+def test_a_finished_job_says_what_it_made(gateway: SmallGateway):
+    gateway.jobs["job-1"] = a_job(JobState.FINISHED)
+    page = open_page("train", job="job-1")
+    assert "**upper/3**" in page.success[0].value
+    assert not {"Cancel", "Resume"} & {button.label for button in page.button}
+
+
+def test_a_failed_job_says_why_and_may_be_resumed(gateway: SmallGateway):
+    gateway.jobs["job-1"] = a_job(JobState.FAILED, message="The loss became infinite; lower the learning rate.")
+    page = open_page("train", job="job-1")
+    assert page.error[0].value == "The loss became infinite; lower the learning rate."
+    assert "Resume" in [button.label for button in page.button]
+
+
+def test_an_opened_log_shows_its_last_lines(gateway: SmallGateway):
+    gateway.jobs["job-1"] = a_job(JobState.CANCELLED)
+    gateway.log = ["epoch 1 done"]
+    page = open_page("train", job="job-1")
+    assert gateway.count("GET /v1/jobs/job-1/log") == 0
+    page.session_state["log"] = True
+    page.run()
+    assert page.code[0].value == "epoch 1 done"
+
+
+def test_jobs_are_listed_with_their_states_and_opened(gateway: SmallGateway):
+    gateway.jobs = {
+        "job-1": a_job(JobState.FINISHED),
+        "job-2": a_job(JobState.FAILED, "job-2"),
+    }
+    page = open_page("train")
+    assert "Finished" in says(page)
+    assert "Failed" in says(page)
+    page.button(key="open-job-2").click().run()
+    assert page.query_params["job"] == "job-2"
+    press(page, "Train another network")
+    assert "job" not in page.query_params
+
+
+def test_an_unknown_job_in_the_address_is_said_to_be_unknown(gateway: SmallGateway):
+    page = open_page("train", job="nowhere")
+    assert "There is no job 'nowhere'." in page.warning[0].value
+    assert not page.exception
+
+
+def test_a_gateway_that_is_away_shows_a_sentence(gateway_away: str):
+    page = open_page("train")
+    assert gateway_away in page.warning[0].value
+    assert "Retry" in [button.label for button in page.button]
+    assert not page.exception

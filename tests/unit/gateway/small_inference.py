@@ -1,0 +1,111 @@
+"""A small real inference service for the gateway's tests.
+
+What it guarantees: it is an HTTP server; its errors are those of `shared.web`, as the real service's are; it remembers
+the requests that it got. It reads no faces: the text of a JSON request's first image says how it behaves, and a
+prediction's `note` is the SHA-256 of the body that arrived.
+"""
+
+import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from apiflask import APIFlask
+from flask import Response, request
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from shared.schemas import Health, ImageAnswer, PredictAnswer, Timings
+from shared.web import ApiError, current_request_id, make_app
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: object) -> None:
+        """Log nothing."""
+
+
+@dataclass
+class SmallInference:
+    """What it is told to do, and what it was asked."""
+
+    port: int
+    not_ready: str | None = None
+    breaks: int = 0
+    """So many connections are closed without an answer."""
+    released: threading.Event = field(default_factory=threading.Event)
+    """Requests with the image `slow` wait for it."""
+    bodies: list[bytes] = field(default_factory=list)
+    content_types: list[str] = field(default_factory=list)
+    request_ids: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def small_app(told: SmallInference) -> APIFlask:
+    """Return the application; `told` says how it behaves."""
+    app = make_app("small_inference", title="Small inference", description="For tests.")
+
+    def remember() -> str:
+        body = request.get_data()
+        told.bodies.append(body)
+        told.content_types.append(request.content_type or "")
+        told.request_ids.append(current_request_id())
+        if told.breaks:
+            told.breaks -= 1
+            request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        return hashlib.sha256(body).hexdigest()
+
+    def behave(image: str) -> Response | None:
+        if image == "slow":
+            told.released.wait(30)
+        if image == "nonsense":
+            return Response("<html>a proxy's page</html>", 200)
+        if image == "crash":
+            raise RuntimeError("a fault of the service")
+        if image == "truncated":
+            raise ApiError(status=422, code="image_truncated", message="The image ends early.", field="images[0]")
+        if image == "busy":
+            raise ApiError(status=503, code="busy", message="Try again soon.", headers={"Retry-After": "7"})
+        return None
+
+    @app.post("/v1/predict")
+    def predict() -> Response:
+        digest = remember()
+        image = request.get_json()["images"][0] if request.is_json else ""
+        note = ImageAnswer(width=1, height=1, faces=[], note=digest)
+        timings = Timings(decode_ms=1, detect_ms=1, network_ms=1, total_ms=3)
+        answer = PredictAnswer(images=[note], timings=timings, request_id=current_request_id())
+        return behave(image) or Response(answer.model_dump_json(), mimetype="application/json")
+
+    @app.post("/inference")
+    def inference() -> Response | dict[str, object]:
+        remember()
+        return behave(request.get_json()["image"]) or {"msg": "Success", "data": {"prediction": 3, "label": "happy"}}
+
+    @app.get("/readyz")
+    def readyz() -> tuple[dict[str, object], int]:
+        state = Health(status="unavailable" if told.not_ready else "ok", reason=told.not_ready)
+        return state.model_dump(), 503 if told.not_ready else 200
+
+    return app
+
+
+@contextmanager
+def serve_inference(port: int = 0) -> Iterator[SmallInference]:
+    """Serve it until the block ends; on a free port if none is given."""
+    told = SmallInference(port)
+    server = make_server("127.0.0.1", port, small_app(told), threaded=True, request_handler=_QuietHandler)
+    told.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield told
+    finally:
+        told.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,34 @@
+"""A small real worker: `python small_worker.py <queue url> <runs folder>`.
+
+What it guarantees: it is RQ's own worker, with the JSON serializer, on the queue `trainer`. Its `trainer.jobs.train`
+does with the run's folder what the trainer does (running, then cancelled once somebody asks), and trains nothing.
+"""
+
+import sys
+import time
+import types
+from pathlib import Path
+
+from redis import Redis
+from rq import Worker
+from rq.serializers import JSONSerializer
+
+from shared.run_folder import RunFolder, RunState, utc_now
+from shared.schemas import JobState
+
+
+def train(run_id: str) -> None:
+    """Run until somebody asks to cancel."""
+    run = RunFolder.open(Path(sys.argv[2]), run_id)
+    started = utc_now()
+    run.set_state(RunState(state=JobState.RUNNING, started=started))
+    while not run.cancel_asked():
+        time.sleep(0.05)
+    run.set_state(RunState(state=JobState.CANCELLED, started=started, ended=utc_now()))
+
+
+if __name__ == "__main__":
+    jobs = types.ModuleType("trainer.jobs")
+    jobs.train = train  # type: ignore[attr-defined]
+    sys.modules["trainer.jobs"] = jobs
+    Worker(["trainer"], connection=Redis.from_url(sys.argv[1]), serializer=JSONSerializer).work(logging_level="WARNING")

@@ -1,0 +1,105 @@
+"""What lies in the data folder and the models folder."""
+
+import os
+from pathlib import Path
+
+from services.gateway.dataset_catalogue import DatasetCatalogue
+from services.gateway.model_catalogue import ModelCatalogue
+from shared.labels import LABELS
+from shared.model_folder import write_active
+
+from .folders import write_small_model, write_zip
+
+
+def test_a_missing_data_folder_is_an_empty_list(tmp_path: Path) -> None:
+    listed = DatasetCatalogue(tmp_path / "data").all()
+
+    assert (listed.datasets, listed.folder) == ([], "data")
+
+
+def test_a_data_set_is_counted_by_class_and_split(folder: Path) -> None:
+    (only,) = DatasetCatalogue(folder / "data").all().datasets
+
+    assert (only.name, only.kind, only.total, only.problem) == ("faces.zip", "zip", 14, None)
+    assert only.counts == {split: dict.fromkeys(LABELS, 1) for split in ("train", "test")}
+
+
+def test_a_broken_data_set_is_listed_with_its_problem(folder: Path) -> None:
+    (folder / "data/broken.zip").write_text("half a download")
+
+    broken, good = DatasetCatalogue(folder / "data").all().datasets
+
+    assert broken.problem == "broken.zip is not a readable zip; download it again."
+    assert good.problem is None
+
+
+def test_a_data_set_that_changed_is_counted_again(folder: Path) -> None:
+    catalogue = DatasetCatalogue(folder / "data")
+    catalogue.all()
+    write_zip(folder / "data/faces.zip", labels=LABELS[1:])
+
+    assert "no train images of angry" in (catalogue.all().datasets[0].problem or "")
+
+
+def test_an_image_that_joins_a_folder_is_counted(folder: Path) -> None:
+    for split in ("train", "test"):
+        for label in LABELS:
+            place = folder / "data/own" / split / label
+            place.mkdir(parents=True)
+            (place / "1.png").touch()
+    catalogue = DatasetCatalogue(folder / "data")
+    assert catalogue.find("own") is not None
+    joined = folder / "data/own/train/happy"
+    (joined / "2.png").touch()
+    os.utime(joined, ns=(1, 1))  # a clock too coarse to tell the two images apart is no matter here
+
+    own = catalogue.find("own")
+
+    assert own is not None
+    assert own.counts["train"]["happy"] == 2
+
+
+def test_a_model_is_listed_with_what_it_serves(folder: Path) -> None:
+    write_active(folder / "models", {"full": "first/1", "any": "first/1"})
+
+    listed = ModelCatalogue(folder / "models").all()
+
+    assert listed.active == {"full": "first/1", "any": "first/1"}
+    assert [(model.id, model.serves, model.problem) for model in listed.models] == [("first/1", ["any", "full"], None)]
+    assert listed.models[0].metrics == {"accuracy": 0.6}
+    assert listed.models[0].size_bytes > 0
+
+
+def test_a_missing_models_folder_is_an_empty_list(tmp_path: Path) -> None:
+    assert ModelCatalogue(tmp_path / "models").all().models == []
+
+
+def test_broken_models_are_listed_with_their_problem_and_no_place_of_the_server(folder: Path) -> None:
+    write_small_model(folder / "models", "2")
+    (folder / "models/first/1/model.onnx").write_text("altered")
+    (folder / "models/first/2/card.json").write_text("{")
+
+    altered, unreadable = ModelCatalogue(folder / "models").all().models
+
+    assert altered.problem is not None
+    assert altered.problem.startswith("first/1/model.onnx is not the file that its card describes")
+    assert unreadable.problem == "first/2/card.json cannot be read as a card of format 1."
+
+
+def test_an_unreadable_list_of_active_models_hides_no_model(folder: Path) -> None:
+    (folder / "models/active.json").write_text("{")
+
+    listed = ModelCatalogue(folder / "models").all()
+
+    assert (len(listed.models), listed.active) == (1, {})
+
+
+def test_a_card_is_found_by_name_and_nothing_outside_the_folder_is(folder: Path) -> None:
+    catalogue = ModelCatalogue(folder / "models")
+
+    card = catalogue.card("first/1")
+
+    assert card is not None
+    assert card.id == "first/1"
+    assert catalogue.card("first/9") is None
+    assert catalogue.card("../data") is None

@@ -1,0 +1,101 @@
+"""The gateway's end of the queue, on a real server."""
+
+import json
+import zlib
+from collections.abc import Callable
+
+import pytest
+from redis import Redis
+
+from services.gateway.job_queue import JobQueue, QueueSnapshot
+from shared.web import ApiError
+
+
+def waiting(redis: Redis) -> list[bytes]:
+    """Return the ids in RQ's own list."""
+    return redis.lrange("rq:queue:trainer", 0, -1)
+
+
+def test_a_run_is_queued_by_function_name_with_json_arguments(queue: JobQueue, redis: Redis) -> None:
+    queue.enqueue("run-1")
+
+    job = redis.hgetall("rq:job:run-1")
+    assert waiting(redis) == [b"run-1"]
+    assert json.loads(zlib.decompress(job[b"data"])) == ["trainer.jobs.train", None, ["run-1"], {}]
+    assert (job[b"timeout"], job[b"result_ttl"]) == (b"-1", b"0")
+
+
+def test_a_run_that_is_queued_twice_waits_once(queue: JobQueue, redis: Redis) -> None:
+    queue.enqueue("run-1")
+    queue.enqueue("run-1")
+
+    assert waiting(redis) == [b"run-1"]
+
+
+def test_what_an_earlier_attempt_left_behind_is_no_obstacle(queue: JobQueue, redis: Redis) -> None:
+    redis.hset("rq:job:run-1", "last_heartbeat", "2026-01-01T00:00:00.000000Z")
+
+    queue.enqueue("run-1")
+
+    assert waiting(redis) == [b"run-1"]
+    assert redis.hget("rq:job:run-1", "status") == b"queued"
+
+
+def test_a_withdrawn_run_leaves_nothing_behind(queue: JobQueue, redis: Redis) -> None:
+    queue.enqueue("run-1")
+    queue.enqueue("run-2")
+
+    assert queue.withdraw("run-1")
+    assert waiting(redis) == [b"run-2"]
+    assert not redis.exists("rq:job:run-1")
+
+
+def test_a_run_of_which_the_queue_knows_nothing_counts_as_withdrawn(queue: JobQueue) -> None:
+    assert queue.withdraw("run-9")
+
+
+def test_the_snapshot_has_the_order_of_the_queue_and_no_worker(queue: JobQueue) -> None:
+    queue.enqueue("run-1")
+    queue.enqueue("run-2")
+
+    snapshot = queue.snapshot()
+
+    assert snapshot == QueueSnapshot(waiting=("run-1", "run-2"), taken=frozenset(), workers=0)
+    assert snapshot.why_waiting("run-2").startswith("Number 2 in the queue; no worker is running")
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "said"),
+    [
+        (QueueSnapshot(("a",), frozenset(), 1), "Number 1 in the queue; a worker takes it in a moment."),
+        (QueueSnapshot(("a",), frozenset({"b"}), 1), "Number 1 in the queue; the worker is busy with b."),
+        (QueueSnapshot((), frozenset({"a"}), 1), "A worker has taken it; it starts in a moment."),
+        (
+            QueueSnapshot((), frozenset(), 1),
+            "It is no longer in the queue; cancel it, then resume it to queue it again.",
+        ),
+    ],
+)
+def test_a_job_that_waits_says_why(snapshot: QueueSnapshot, said: str) -> None:
+    assert snapshot.why_waiting("a") == said
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda queue: queue.ping(),
+        lambda queue: queue.enqueue("run-1"),
+        lambda queue: queue.withdraw("run-1"),
+        lambda queue: queue.is_taken("run-1"),
+        lambda queue: queue.snapshot(),
+    ],
+    ids=["ping", "enqueue", "withdraw", "is_taken", "snapshot"],
+)
+def test_a_queue_that_is_away_is_unavailable_with_retry_after(
+    absent_queue: JobQueue, use: Callable[[JobQueue], object]
+) -> None:
+    with pytest.raises(ApiError) as raised:
+        use(absent_queue)
+
+    error = raised.value
+    assert (error.status, error.code, error.headers) == (503, "queue_unavailable", {"Retry-After": "5"})

@@ -1,0 +1,240 @@
+"""What one can do with jobs: real folders, a real queue, a real worker."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from services.gateway.job_queue import JobQueue
+from services.gateway.runs import Runs
+from shared.run_folder import RunFolder, RunState
+from shared.schemas import Job, JobRequest, JobState
+from shared.web import ApiError
+
+from .folders import write_zip
+
+ASKED = JobRequest(dataset="faces.zip")
+
+
+def refusal(call: Callable[[], object]) -> ApiError:
+    """Return the ApiError that the call raises."""
+    with pytest.raises(ApiError) as raised:
+        call()
+    return raised.value
+
+
+def wait_for(runs: Runs, run_id: str, state: JobState) -> Job:
+    """Return the job once it is in this state; the test's own time limit ends the wait."""
+    while (job := runs.show(run_id)).state != state:
+        time.sleep(0.05)
+    return job
+
+
+def waiting(redis: Redis) -> list[str]:
+    """Return the ids in RQ's own list."""
+    return [run_id.decode() for run_id in redis.lrange("rq:queue:trainer", 0, -1)]
+
+
+def test_a_job_has_a_folder_and_a_place_in_the_queue(runs: Runs, redis: Redis, folder: Path) -> None:
+    job = runs.start(ASKED)
+
+    assert job.state == JobState.QUEUED
+    assert job.message is not None
+    assert job.message.startswith("Number 1 in the queue")
+    assert waiting(redis) == [job.id]
+    assert RunFolder.open(folder / "runs", job.id).request().request == ASKED
+
+
+@pytest.mark.parametrize("name", ["missing.zip", "../data/faces.zip", "/etc/passwd", ".", "..", "faces.zip/"])
+def test_a_data_set_that_is_not_listed_is_refused_by_field(runs: Runs, folder: Path, name: str) -> None:
+    error = refusal(lambda: runs.start(JobRequest(dataset=name)))
+
+    assert (error.status, error.field) == (422, "dataset")
+    assert not (folder / "runs").exists()
+
+
+def test_a_data_set_with_a_problem_is_refused_with_the_problem(runs: Runs, folder: Path) -> None:
+    write_zip(folder / "data" / "half.zip", splits=("train",))
+
+    error = refusal(lambda: runs.start(JobRequest(dataset="half.zip")))
+
+    assert (error.status, error.field) == (422, "dataset")
+    assert "half.zip has no test images" in error.message
+
+
+def test_a_base_model_that_exists_is_taken(runs: Runs) -> None:
+    assert runs.start(JobRequest(dataset="faces.zip", base_model="first/1")).request.base_model == "first/1"
+
+
+@pytest.mark.parametrize("model", ["first/2", "../first/1", "nonsense"])
+def test_a_base_model_that_is_not_there_is_refused_by_field(runs: Runs, model: str) -> None:
+    error = refusal(lambda: runs.start(JobRequest(dataset="faces.zip", base_model=model)))
+
+    assert (error.status, error.field) == (422, "base_model")
+
+
+def test_an_altered_base_model_is_refused_by_field(runs: Runs, folder: Path) -> None:
+    (folder / "models/first/1/model.onnx").write_text("altered")
+
+    error = refusal(lambda: runs.start(JobRequest(dataset="faces.zip", base_model="first/1")))
+
+    assert (error.status, error.field) == (422, "base_model")
+    assert str(folder) not in error.message
+
+
+def test_a_queue_that_is_away_leaves_no_orphan(
+    make_runs: Callable[[JobQueue], Runs], absent_queue: JobQueue, folder: Path
+) -> None:
+    assert refusal(lambda: make_runs(absent_queue).start(ASKED)).code == "queue_unavailable"
+    assert not list((folder / "runs").glob("*"))
+
+
+def test_the_list_needs_no_queue(runs: Runs, make_runs: Callable[[JobQueue], Runs], absent_queue: JobQueue) -> None:
+    job = runs.start(ASKED)
+
+    listed = make_runs(absent_queue).all(None, 10).jobs
+
+    assert [each.id for each in listed] == [job.id]
+    assert listed[0].message is not None
+    assert "queue does not answer" in listed[0].message
+
+
+def test_a_corrupt_run_is_left_out_of_the_list_and_named_alone(runs: Runs, folder: Path) -> None:
+    good, bad = runs.start(ASKED), runs.start(ASKED)
+    (folder / "runs" / bad.id / "state.json").write_text("{")
+
+    assert [job.id for job in runs.all(None, 10).jobs] == [good.id]
+    error = refusal(lambda: runs.show(bad.id))
+    assert (error.status, error.code) == (500, "job_unreadable")
+
+
+def test_the_list_can_be_of_one_state_and_short(runs: Runs) -> None:
+    jobs = [runs.start(ASKED) for _ in range(3)]
+    runs.cancel(jobs[0].id)
+
+    assert [job.id for job in runs.all(JobState.CANCELLED, 10).jobs] == [jobs[0].id]
+    assert len(runs.all(JobState.QUEUED, 1).jobs) == 1
+
+
+@pytest.mark.parametrize("run_id", ["nothing", "..", "../data", "a/b", ""])
+def test_a_job_that_is_not_there_is_not_found(runs: Runs, run_id: str) -> None:
+    assert refusal(lambda: runs.show(run_id)).status == 404
+
+
+def test_the_log_is_its_last_lines(runs: Runs, folder: Path) -> None:
+    job = runs.start(ASKED)
+
+    assert runs.log_lines(job.id, 2) == []
+    (folder / "runs" / job.id / "log.txt").write_bytes(b"one\ntwo \xff\nthree\n")
+    assert runs.log_lines(job.id, 2) == ["two �", "three"]
+
+
+def test_cancelling_a_job_that_waits_takes_it_out_of_the_queue_at_once(runs: Runs, redis: Redis) -> None:
+    job = runs.start(ASKED)
+
+    assert runs.cancel(job.id).state == JobState.CANCELLED
+    assert waiting(redis) == []
+
+
+def test_cancelling_twice_is_a_conflict_that_says_so(runs: Runs) -> None:
+    job = runs.start(ASKED)
+    runs.cancel(job.id)
+
+    error = refusal(lambda: runs.cancel(job.id))
+    assert (error.status, error.message) == (
+        409,
+        f"Job {job.id} is cancelled already, so there is nothing to cancel.",
+    )
+
+
+def test_a_job_that_the_queue_lost_can_be_cancelled_and_resumed(runs: Runs, redis: Redis) -> None:
+    job = runs.start(ASKED)
+    redis.flushall()
+
+    assert "no longer in the queue" in (runs.show(job.id).message or "")
+    assert runs.cancel(job.id).state == JobState.CANCELLED
+    assert runs.resume(job.id).state == JobState.QUEUED
+    assert waiting(redis) == [job.id]
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING, JobState.FINISHED])
+def test_a_job_that_did_not_stop_early_cannot_be_resumed(runs: Runs, folder: Path, state: JobState) -> None:
+    job = runs.start(ASKED)
+    RunFolder.open(folder / "runs", job.id).set_state(RunState(state=state))
+
+    assert refusal(lambda: runs.resume(job.id)).status == 409
+
+
+@pytest.mark.parametrize("state", [JobState.CANCELLED, JobState.FAILED, JobState.INTERRUPTED])
+def test_a_job_that_stopped_early_is_queued_again_once(runs: Runs, redis: Redis, folder: Path, state: JobState) -> None:
+    job = runs.start(ASKED)
+    run = RunFolder.open(folder / "runs", job.id)
+    run.set_state(RunState(state=state, message="The machine stopped."))
+    run.ask_to_cancel()
+
+    resumed = runs.resume(job.id)
+
+    assert resumed.state == JobState.QUEUED
+    assert not run.cancel_asked()
+    assert waiting(redis) == [job.id]
+
+
+def test_a_resume_without_a_queue_changes_nothing(
+    runs: Runs, make_runs: Callable[[JobQueue], Runs], absent_queue: JobQueue, folder: Path
+) -> None:
+    job = runs.start(ASKED)
+    run = RunFolder.open(folder / "runs", job.id)
+    failed = RunState(state=JobState.FAILED, message="The data set is gone.")
+    run.set_state(failed)
+
+    assert refusal(lambda: make_runs(absent_queue).resume(job.id)).code == "queue_unavailable"
+    assert run.state() == failed
+
+
+def test_a_job_whose_data_set_is_gone_cannot_be_resumed(runs: Runs, folder: Path) -> None:
+    job = runs.start(ASKED)
+    runs.cancel(job.id)
+    (folder / "data/faces.zip").unlink()
+
+    assert refusal(lambda: runs.resume(job.id)).field == "dataset"
+
+
+def test_cancels_and_resumes_at_once_leave_one_of_the_two_states(runs: Runs, redis: Redis) -> None:
+    job = runs.start(ASKED)
+
+    def attempt(change: Callable[[str], Job]) -> int:
+        try:
+            change(job.id)
+        except ApiError as error:
+            return error.status
+        return 200
+
+    with ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(attempt, [runs.cancel, runs.resume] * 12))
+
+    assert set(statuses) <= {200, 409}
+    ended = runs.show(job.id)
+    assert (ended.state, waiting(redis)) in [(JobState.CANCELLED, []), (JobState.QUEUED, [job.id])]
+
+
+def test_a_running_job_is_asked_to_stop_and_can_be_resumed_once_it_has(
+    runs: Runs, worker: subprocess.Popen[bytes], folder: Path
+) -> None:
+    job = runs.start(ASKED)
+    wait_for(runs, job.id, JobState.RUNNING)
+    second = runs.start(ASKED)
+    assert runs.show(second.id).message == f"Number 1 in the queue; the worker is busy with {job.id}."
+
+    assert runs.cancel(job.id).state in {JobState.CANCELLING, JobState.CANCELLED}
+    wait_for(runs, job.id, JobState.CANCELLED)
+    wait_for(runs, second.id, JobState.RUNNING)
+    assert runs.resume(job.id).state == JobState.QUEUED
+
+    runs.cancel(second.id)
+    wait_for(runs, job.id, JobState.RUNNING)
+    runs.cancel(job.id)
+    wait_for(runs, job.id, JobState.CANCELLED)

@@ -1,0 +1,115 @@
+"""What goes wrong before anything starts is said in a sentence; services get the same addresses and folders."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from scripts.processes import free_port
+from scripts.stack import StackError
+from scripts.stack_settings import ROOT, Settings, explain
+from scripts.up import alone_in, describe, make_stack, prepare_folders, queue_answers, require_free_ports
+
+
+def settings(**given: Any) -> Settings:
+    ports = {f"{name}_port": free_port() for name in ("gateway", "inference", "frontend")}
+    return Settings(_env_file=None, **{**ports, **given})
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """Give a port on which somebody else listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_taken_port_is_named_with_the_variable_that_changes_it(taken_port: int) -> None:
+    with pytest.raises(StackError, match=f"Port {taken_port} is taken; set GATEWAY_PORT"):
+        require_free_ports(settings(gateway_port=taken_port))
+
+
+def test_every_taken_port_is_named_at_once(taken_port: int) -> None:
+    with pytest.raises(StackError, match=r"(?s)set INFERENCE_PORT.*set FRONTEND_PORT"):
+        require_free_ports(settings(inference_port=taken_port, frontend_port=taken_port))
+
+
+def test_a_port_that_is_given_twice_is_named() -> None:
+    port = free_port()
+    with pytest.raises(StackError, match=r"(?s)set GATEWAY_PORT.*set INFERENCE_PORT"):
+        require_free_ports(settings(gateway_port=port, inference_port=port))
+
+
+def test_nothing_is_started_where_a_port_is_taken(taken_port: int, tmp_path: Path) -> None:
+    environment = {"FRONTEND_PORT": str(taken_port), "RUNS_DIR": str(tmp_path / "runs"), "DATA_DIR": str(tmp_path)}
+    up = subprocess.run(
+        [sys.executable, "-m", "scripts.up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert up.returncode == 1
+    assert f"Port {taken_port} is taken; set FRONTEND_PORT" in up.stderr
+    assert "Traceback" not in up.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_second_stack_in_the_same_runs_folder_is_refused(tmp_path: Path) -> None:
+    prepared = settings(runs_dir=tmp_path / "runs", data_dir=tmp_path / "data", models_dir=tmp_path / "models")
+    prepare_folders(prepared)
+    with (
+        alone_in(tmp_path / "runs"),
+        pytest.raises(StackError, match="Another stack uses"),
+        alone_in(tmp_path / "runs"),
+    ):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StackError, match=r"file/runs.* cannot be made"):
+        prepare_folders(settings(runs_dir=tmp_path / "file" / "runs"))
+
+
+def test_a_variable_that_cannot_be_used_is_named_without_library_text() -> None:
+    with pytest.raises(ValidationError) as caught:
+        settings(gateway_port="five")
+    assert explain(caught.value) == "GATEWAY_PORT cannot be 'five'; .env.example says what it may be."
+
+
+def test_a_queue_server_that_does_not_answer_is_refused_before_the_start() -> None:
+    given = settings(redis_url=f"redis://:secret@127.0.0.1:{free_port()}/0")
+    with pytest.raises(StackError, match="REDIS_URL names does not answer") as caught:
+        make_stack(given)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_embedded_queue_answers_and_keeps_what_it_was_given(tmp_path: Path) -> None:
+    stack = make_stack(settings(runs_dir=tmp_path))
+    stack.phases = stack.phases[:1]
+    stack.start()
+    (queue,) = stack.services
+    port = queue.command[queue.command.index("--port") + 1]
+    assert queue_answers(f"redis://127.0.0.1:{port}/0")
+    stack.stop()
+    assert (tmp_path / ".queue" / "appendonlydir").is_dir()
+    assert queue.members() == []
+
+
+def test_services_that_belong_together_get_the_same_addresses_and_folders(tmp_path: Path) -> None:
+    given = settings(gateway_port=6001, gateway_host="::", models_dir=tmp_path, runs_dir=Path("elsewhere"))
+    environment = given.environment("redis://127.0.0.1:7000/0")
+    assert environment["FRONTEND_GATEWAY_URL"] == "http://127.0.0.1:6001"
+    assert environment["GATEWAY_HOST"] == "::"
+    assert {environment[f"{service}_MODELS_DIR"] for service in ("INFERENCE", "GATEWAY", "TRAINER")} == {str(tmp_path)}
+    assert environment["TRAINER_RUNS_DIR"] == environment["GATEWAY_RUNS_DIR"] == str(ROOT / "elsewhere")
+    assert environment["TRAINER_REDIS_URL"] == environment["GATEWAY_REDIS_URL"] == "redis://127.0.0.1:7000/0"
+
+
+def test_the_announcement_says_where_to_put_data_while_there_is_none(tmp_path: Path) -> None:
+    given = settings(data_dir=tmp_path, frontend_port=9001)
+    assert f"into {tmp_path} to train" in describe(given)
+    assert "http://127.0.0.1:9001" in describe(given)
+    (tmp_path / "fer2013.zip").touch()
+    assert "none yet" not in describe(given)
