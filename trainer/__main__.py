@@ -15,8 +15,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from shared.errors import HalffaceError
+from shared.model_folder import model_path, read_active, read_card, write_active
 from shared.run_folder import RunFolder
-from shared.schemas import JobRequest, JobState, TrainOn, TrainSettings
+from shared.schemas import SLOTS, JobRequest, JobState, TrainOn, TrainSettings
+from shared.validation import explain
 from trainer.settings import Settings
 
 
@@ -54,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
         _add_setting(train, name, field)
     resume = commands.add_parser("resume", help="go on with a stopped run from its last checkpoint")
     resume.add_argument("run", help="the run's id, its folder's name")
+    resume.add_argument("--data", type=Path, help="where the data set lies now (default: in TRAINER_DATA_DIR)")
+    promote = commands.add_parser("promote", help="let a version serve one view or several")
+    promote.add_argument("model", help="<name>/<version>")
+    promote.add_argument("--slots", nargs="+", choices=SLOTS, required=True, help="the views that it shall serve")
+    commands.add_parser("worker", help="wait for training jobs on the queue")
     return parser
 
 
@@ -79,21 +86,38 @@ def _run(run: RunFolder, settings: Settings) -> int:
     return 0 if end.state == JobState.FINISHED else 1
 
 
+def _promote(models_dir: Path, model_id: str, slots: list[str]) -> int:
+    card = read_card(model_path(models_dir, model_id))
+    write_active(models_dir, read_active(models_dir) | dict.fromkeys(slots, card.id))
+    print(f"{card.id} serves {', '.join(slots)}")
+    return 0
+
+
+def _command(arguments: argparse.Namespace, settings: Settings) -> int:
+    if arguments.command == "worker":
+        from trainer.worker import work  # needs the queue's libraries only
+
+        return work(settings)
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(message)s", stream=sys.stderr)
+    if arguments.command == "promote":
+        return _promote(settings.models_dir, arguments.model, arguments.slots)
+    if arguments.data:
+        settings = settings.model_copy(update={"data_dir": arguments.data.absolute().parent})
+    if arguments.command == "train":
+        return _run(RunFolder.create(settings.runs_dir, _request(arguments)), settings)
+    run = RunFolder.open(settings.runs_dir, arguments.run)
+    run.withdraw_cancel()
+    return _run(run, settings)
+
+
 def main() -> int:
     """Do what the command line asks; return the exit status."""
     arguments = _parser().parse_args()
-    settings = Settings()  # type: ignore[call-arg]
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
-        if arguments.command == "train":
-            settings = settings.model_copy(update={"data_dir": arguments.data.absolute().parent})
-            return _run(RunFolder.create(settings.runs_dir, _request(arguments)), settings)
-        run = RunFolder.open(settings.runs_dir, arguments.run)
-        run.withdraw_cancel()
-        return _run(run, settings)
+        return _command(arguments, Settings())
     except ValidationError as error:
-        for problem in error.errors():
-            print(f"--{'-'.join(str(part) for part in problem['loc'])}: {problem['msg']}", file=sys.stderr)
+        message, field = explain(error)
+        print(message.replace("The field", "The setting") if field else message, file=sys.stderr)
     except HalffaceError as error:
         print(error, file=sys.stderr)
     return 2

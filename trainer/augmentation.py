@@ -91,7 +91,9 @@ def _spread(count: int, width: float, rng: np.random.Generator) -> np.ndarray[tu
     return rng.uniform(-width, width, count).astype(np.float32)
 
 
-def _affine(count: int, settings: TrainSettings, rng: np.random.Generator) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
+def _affine(
+    count: int, settings: TrainSettings, rng: np.random.Generator
+) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
     """Return (N, 2, 3) matrices from output to input coordinates (-1 to 1)."""
     angle = rng.uniform(-1, 1, count) * math.radians(settings.rotate_degrees)
     scale = 1 / (1 + rng.uniform(-settings.zoom, settings.zoom, count))

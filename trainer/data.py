@@ -8,6 +8,7 @@ stand in the test split too, pixel for pixel, are left out of training and valid
 import hashlib
 import io
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -148,7 +149,7 @@ def _read_files(path: Path) -> Iterator[_Image]:
             try:
                 content = archive.read(entry.name) if archive else (path.parent / entry.name).read_bytes()
                 yield _image(entry.split, entry.label, entry.name, _decode(content))
-            except (OSError, zipfile.BadZipFile, zipfile.zlib.error, Image.DecompressionBombError, ValueError):
+            except (OSError, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError, ValueError):
                 unreadable.append(entry)
     finally:
         if archive:

@@ -59,10 +59,11 @@ def load_base(network: nn.Module, architecture: str, base_model: str, models_dir
 
 def _imagenet(architecture: str) -> Mapping[str, torch.Tensor]:
     try:
-        weights = get_model_weights(architecture).DEFAULT  # type: ignore[attr-defined]
+        weights = get_model_weights(architecture).DEFAULT
         state: Mapping[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
-        raise BaseModelError("The ImageNet weights could not be downloaded; check the network or start at random.") from error
+        message = "The ImageNet weights could not be downloaded; check the network or start from random weights."
+        raise BaseModelError(message) from error
     return {key: value for key, value in state.items() if not key.startswith("fc.")}
 
 

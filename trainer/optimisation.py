@@ -8,6 +8,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from shared.schemas import TrainSettings
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 def build_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
     """Return AdamW or SGD with Nesterov momentum; biases and normalisation weights are not decayed."""
@@ -32,7 +34,7 @@ def learning_rate(step: int, total_steps: int, settings: TrainSettings) -> float
 def average_of(network: nn.Module, decay: float) -> AveragedModel:
     """Return the exponential moving average of `network`, buffers included; the decay grows over the first steps."""
 
-    def average(averages: list[Tensor], currents: list[Tensor], updates: Tensor | int) -> None:
+    def average(averages: Tensors, currents: Tensors, updates: Tensor | int) -> None:
         weight = 1 - min(decay, (1 + int(updates)) / (10 + int(updates)))
         if averages[0].is_floating_point():
             torch._foreach_lerp_(averages, currents, weight)

@@ -36,8 +36,8 @@ from trainer.training import Hooks, Plan, choose_device, train
 log = logging.getLogger(__name__)
 
 PROTOCOL = (
-    "All images of the test split, each seen once by the exported file, nothing chosen on them; the epoch was chosen on "
-    "a validation part of the training split, fixed by a hash of the pixels; training images that stand in the test "
+    "All images of the test split, each seen once by the exported file, nothing chosen on them; the epoch was chosen "
+    "on a validation part of the training split, fixed by a hash of the pixels; training images that stand in the test "
     "split pixel for pixel were left out; no test-time augmentation."
 )
 INTENDED_USE = (
@@ -77,6 +77,9 @@ def execute(run: RunFolder, settings: Settings, stop_asked: Callable[[], bool] =
         if not mine or run.state().state in (JobState.FINISHED, JobState.CANCELLED):
             return run.state()
         started = run.state().started or utc_now()
+        if run.cancel_asked():
+            run.set_state(RunState(state=JobState.CANCELLED, started=run.state().started, ended=utc_now()))
+            return run.state()
         run.set_state(RunState(state=JobState.RUNNING, started=started))
         try:
             card = _do(run, settings, stop_asked)
@@ -90,7 +93,7 @@ def execute(run: RunFolder, settings: Settings, stop_asked: Callable[[], bool] =
             end = RunState(state=JobState.FAILED, message="The device ran out of memory; choose a smaller batch size.")
         except Exception:
             log.exception("run %s failed", run.id)
-            end = RunState(state=JobState.FAILED, message="Something unexpected went wrong; the run's log has the details.")
+            end = RunState(state=JobState.FAILED, message="Something unexpected went wrong; the log has the details.")
         run.set_state(end.model_copy(update={"started": started, "ended": utc_now()}))
         return run.state()
 
@@ -167,7 +170,9 @@ def register(run: RunFolder, request: JobRequest, data: Dataset, trained: nn.Mod
     return result
 
 
-def measure_views(forward: Forward, data: Dataset, spec: InputSpec, views: tuple[View, ...] = STUDY_VIEWS) -> dict[str, Any]:
+def measure_views(
+    forward: Forward, data: Dataset, spec: InputSpec, views: tuple[View, ...] = STUDY_VIEWS
+) -> dict[str, Any]:
     """Return view to its figures on the test part (see `trainer.evaluation.measure`)."""
     part = data.test
     return {view.value: measure(logits_of(forward, part.faces, view, spec), part.labels) for view in views}

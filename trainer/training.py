@@ -91,7 +91,7 @@ class Run:
     def __init__(self, plan: Plan, data: Dataset, network: nn.Module, device: torch.device, folder: Path) -> None:
         self.plan, self.data, self.device, self.folder = plan, data, device, folder
         self.dtype = choose_dtype(plan.settings.precision, device)
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(device).to(memory_format=torch.channels_last)
         decay = plan.settings.ema_decay
         self.average = average_of(self.network, decay)
         self.optimizer = build_optimizer(self.network, plan.settings)
@@ -108,7 +108,7 @@ class Run:
         if position is None:
             return Position(config=config)
         if position.config != config:
-            raise CheckpointError("The settings or the data differ from those of the run's checkpoint; start a new run.")
+            raise CheckpointError("The settings or the data are not those of the run's checkpoint; start a new run.")
         log.info("resumed at epoch %d, step %d", position.epoch, position.step)
         self._forget_rows_after(position.epoch)
         return position
