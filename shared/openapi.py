@@ -1,4 +1,4 @@
-"""Rewrites an OpenAPI 3.1 document as 3.0, which the packaged Swagger UI shows. Pure.
+"""Pieces of the OpenAPI documents, and a rewriting from 3.1 to 3.0, which the packaged Swagger UI shows. Pure.
 
 Pydantic writes JSON Schema of 2020-12: a null among `anyOf`, `const`, a list of `examples`, numbers as exclusive
 bounds, `prefixItems`. OpenAPI 3.0 knows none of these (https://spec.openapis.org/oas/v3.0.3#schema-object).
@@ -6,7 +6,13 @@ bounds, `prefixItems`. OpenAPI 3.0 knows none of these (https://spec.openapis.or
 
 from typing import Any, Final
 
+from pydantic import BaseModel
+
+from shared.schemas import SLOTS, PredictRequest
+
 OPENAPI_VERSION: Final = "3.0.3"
+JSON: Final = "application/json"
+FORM: Final = "multipart/form-data"
 
 _BOUNDS: Final = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
@@ -50,3 +56,57 @@ def _rewrite_bounds(schema: dict[str, Any]) -> None:
         bound = schema.get(exclusive)
         if isinstance(bound, int | float) and not isinstance(bound, bool):
             schema[plain], schema[exclusive] = bound, True
+
+
+def answer(description: str, schema: str) -> dict[str, str | dict[str, Any]]:
+    """Return a response object with a body of this schema, a name among the document's components."""
+    content = {JSON: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"description": description, "content": content}
+
+
+def request_body(content: dict[str, Any]) -> dict[str, Any]:
+    """Return, for `doc(extensions=...)`, a required body of one or several content types.
+
+    Args:
+        content: content type to OpenAPI media type object.
+    """
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def predict_body() -> dict[str, Any]:
+    """Return, for `doc(extensions=...)`, the body of a prediction: a form with files, or a PredictRequest."""
+    fields = inline_schema(PredictRequest)["properties"]
+    images = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+    models = {"type": "array", "items": {"type": "string", "enum": list(SLOTS)}}
+    properties = {
+        "images": {**images, "description": "JPEG, PNG, WebP or BMP files."},
+        "models": {**models, "description": fields["models"]["description"]},
+        **{name: fields[name] for name in ("mask", "detect", "crops")},
+    }
+    form = {"type": "object", "required": ["images"], "properties": properties}
+    example = {"images": ["data:image/png;base64,…"], "models": ["full", "upper"], "detect": "auto"}
+    return request_body(
+        {
+            FORM: {"schema": form, "encoding": {"models": {"style": "form", "explode": True}}},
+            JSON: {"schema": inline_schema(PredictRequest), "example": example},
+        }
+    )
+
+
+def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model's JSON schema with nothing left to look up elsewhere."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    resolved: dict[str, Any] = _resolve(schema, definitions)
+    return resolved
+
+
+def _resolve(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_resolve(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    rest = {key: _resolve(value, definitions) for key, value in node.items() if key != "$ref"}
+    if "$ref" not in node:
+        return rest
+    return {**_resolve(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions), **rest}

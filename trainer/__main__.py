@@ -4,20 +4,23 @@ A run that was stopped goes on with `python -m trainer resume <run>`.
 """
 
 import argparse
+import json
 import logging
 import signal
 import sys
 import types
 from pathlib import Path
-from typing import get_args
+from typing import NoReturn, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from tqdm import tqdm
 
 from shared.errors import HalffaceError
+from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import model_path, read_active, read_card, write_active
 from shared.run_folder import RunFolder
-from shared.schemas import SLOTS, JobRequest, JobState, TrainOn, TrainSettings
+from shared.schemas import SLOTS, JobProgress, JobRequest, JobState, TrainOn, TrainSettings
 from shared.validation import explain
 from trainer.settings import Settings
 
@@ -60,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     promote = commands.add_parser("promote", help="let a version serve one view or several")
     promote.add_argument("model", help="<name>/<version>")
     promote.add_argument("--slots", nargs="+", choices=SLOTS, required=True, help="the views that it shall serve")
+    evaluate = commands.add_parser("evaluate", help="measure a version on the test split of a data set")
+    evaluate.add_argument("model", help="<name>/<version>")
+    evaluate.add_argument("--data", type=Path, required=True, help="a zip, folder or CSV of FER2013")
+    evaluate.add_argument("--views", nargs="+", type=View, choices=list(View), default=list(STUDY_VIEWS))
+    evaluate.add_argument("--json", action="store_true", help="print every figure as JSON in place of a table")
+    commands.add_parser("table", help="print the figures of the active models, from their cards, as in the README")
     commands.add_parser("worker", help="wait for training jobs on the queue")
     return parser
 
@@ -76,14 +85,40 @@ def _request(arguments: argparse.Namespace) -> JobRequest:
     )
 
 
+def _show(bar: "tqdm[NoReturn]", progress: JobProgress) -> None:
+    bar.total, bar.n = progress.steps, progress.step
+    best = "" if progress.accuracy is None else f", best validation accuracy {progress.accuracy:.3f}"
+    bar.set_description(f"epoch {progress.epoch}/{progress.epochs}", refresh=False)
+    bar.set_postfix_str(f"loss {progress.loss}{best}", refresh=False)
+    bar.refresh()
+
+
 def _run(run: RunFolder, settings: Settings) -> int:
     from trainer.runs import execute  # torch is only loaded when there is something to train
 
     stop = _Stop()
     print(f"run {run.id}", flush=True)
-    end = execute(run, settings, lambda: stop.asked)
+    with tqdm(unit="step", disable=None) as bar:
+        end = execute(run, settings, lambda: stop.asked, lambda progress: _show(bar, progress))
     print(f"{end.state}: {end.model or end.message}")
     return 0 if end.state == JobState.FINISHED else 1
+
+
+def _evaluate(models_dir: Path, model_id: str, data: Path, views: list[View], *, as_json: bool) -> int:
+    from trainer.report import evaluate, metrics_table
+
+    card, figures = evaluate(models_dir, model_id, data, views)
+    print(
+        json.dumps(figures, indent=1) if as_json else metrics_table({view: (card.id, figures[view]) for view in views})
+    )
+    return 0
+
+
+def _table(models_dir: Path) -> int:
+    from trainer.report import released_table
+
+    print(released_table(models_dir))
+    return 0
 
 
 def _promote(models_dir: Path, model_id: str, slots: list[str]) -> int:
@@ -101,6 +136,11 @@ def _command(arguments: argparse.Namespace, settings: Settings) -> int:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(message)s", stream=sys.stderr)
     if arguments.command == "promote":
         return _promote(settings.models_dir, arguments.model, arguments.slots)
+    if arguments.command == "table":
+        return _table(settings.models_dir)
+    if arguments.command == "evaluate":
+        place, name, views = settings.models_dir, arguments.model, arguments.views
+        return _evaluate(place, name, arguments.data, views, as_json=arguments.json)
     if arguments.data:
         settings = settings.model_copy(update={"data_dir": arguments.data.absolute().parent})
     if arguments.command == "train":

@@ -61,7 +61,7 @@ def load_checkpoint(
         The position, or None where there is no checkpoint yet.
 
     Raises:
-        CheckpointError: there are checkpoints, and none can be read.
+        CheckpointError: there are checkpoints, and none can be read, or the newest is of another network.
     """
     paths = sorted(folder.glob("step-*.safetensors"), reverse=True)
     for path in paths:
@@ -69,9 +69,12 @@ def load_checkpoint(
             position, tensors = _read(path)
         except (SafetensorError, OSError, ValidationError, KeyError, json.JSONDecodeError):
             continue
-        network.load_state_dict(_below("network.", tensors))
-        average.load_state_dict(_below("average.", tensors))
-        _restore_optimizer(optimizer, tensors)
+        try:
+            network.load_state_dict(_below("network.", tensors))
+            average.load_state_dict(_below("average.", tensors))
+            _restore_optimizer(optimizer, tensors)
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointError(f"{path} belongs to another network; start a new run.") from error
         return position
     if paths:
         raise CheckpointError(f"None of the {len(paths)} checkpoints in {folder} can be read; start the run anew.")

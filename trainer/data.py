@@ -149,7 +149,15 @@ def _read_files(path: Path) -> Iterator[_Image]:
             try:
                 content = archive.read(entry.name) if archive else (path.parent / entry.name).read_bytes()
                 yield _image(entry.split, entry.label, entry.name, _decode(content))
-            except (OSError, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError, ValueError):
+            except (
+                OSError,
+                EOFError,
+                RuntimeError,
+                ValueError,
+                zlib.error,
+                zipfile.BadZipFile,
+                Image.DecompressionBombError,
+            ):
                 unreadable.append(entry)
     finally:
         if archive:
@@ -181,7 +189,7 @@ def _read_csv(path: Path) -> Iterator[_Image]:
         side = int(len(values) ** 0.5)
         try:
             pixels = values.astype(np.int64)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise DatasetError(f"{path.name}, line {row.line}: the pixels are not all numbers.") from error
         if side == 0 or side * side != len(pixels) or pixels.min() < 0 or pixels.max() > 255:
             raise DatasetError(

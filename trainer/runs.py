@@ -62,13 +62,19 @@ def only_one(run: RunFolder) -> Iterator[bool]:
         yield True
 
 
-def execute(run: RunFolder, settings: Settings, stop_asked: Callable[[], bool] = lambda: False) -> RunState:
+def execute(
+    run: RunFolder,
+    settings: Settings,
+    stop_asked: Callable[[], bool] = lambda: False,
+    show: Callable[[JobProgress], None] = lambda progress: None,
+) -> RunState:
     """Do the run, or go on with it from its last checkpoint, and leave its end in state.json.
 
     Args:
         run: a folder with a request.
         settings: where data and models lie, and what to train on.
         stop_asked: true when this process has to end: the run is then `interrupted` and will be resumed.
+        show: told how far the training is, at most once a second.
 
     Returns:
         The state that it ended in; its message says why where that is not `finished`.
@@ -82,7 +88,7 @@ def execute(run: RunFolder, settings: Settings, stop_asked: Callable[[], bool] =
             return run.state()
         run.set_state(RunState(state=JobState.RUNNING, started=started))
         try:
-            card = _do(run, settings, stop_asked)
+            card = _do(run, settings, _hooks(run, stop_asked, show))
             end = RunState(state=JobState.FINISHED, model=card.id)
         except Stopped as error:
             state = JobState.CANCELLED if run.cancel_asked() else JobState.INTERRUPTED
@@ -98,7 +104,7 @@ def execute(run: RunFolder, settings: Settings, stop_asked: Callable[[], bool] =
         return run.state()
 
 
-def _do(run: RunFolder, settings: Settings, stop_asked: Callable[[], bool]) -> Card:
+def _do(run: RunFolder, settings: Settings, hooks: Hooks) -> Card:
     request, device = run.request().request, choose_device(settings.device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -114,11 +120,11 @@ def _do(run: RunFolder, settings: Settings, stop_asked: Callable[[], bool]) -> C
     if request.base_model:
         load_base(network, request.settings.architecture, request.base_model, settings.models_dir)
     plan = Plan(request.settings, request.view, len(data.train))
-    trained = train(plan, data, network, device, run.path, _hooks(run, stop_asked))
+    trained = train(plan, data, network, device, run.path, hooks)
     return register(run, request, data, trained, settings.models_dir)
 
 
-def _hooks(run: RunFolder, stop_asked: Callable[[], bool]) -> Hooks:
+def _hooks(run: RunFolder, stop_asked: Callable[[], bool], show: Callable[[JobProgress], None]) -> Hooks:
     """Return hooks that write progress at most once a second and look for a wish to stop twice a second."""
     last = {"progress": 0.0, "poll": 0.0}
 
@@ -126,6 +132,7 @@ def _hooks(run: RunFolder, stop_asked: Callable[[], bool]) -> Hooks:
         if time.monotonic() - last["progress"] > PROGRESS_SECONDS:
             last["progress"] = time.monotonic()
             run.set_progress(value)
+            show(value)
 
     def stop() -> bool:
         if time.monotonic() - last["poll"] < STOP_POLL_SECONDS:

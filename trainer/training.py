@@ -16,7 +16,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from shared.model_folder import write_atomically
 from shared.preprocessing import InputSpec, hide_and_normalise
+from shared.run_folder import RunFolder
 from shared.schemas import JobProgress, MetricRow, TrainSettings
 from trainer.augmentation import ViewMix, augment, step_rng, view_mix
 from trainer.checkpoints import Position, load_checkpoint, save_checkpoint, save_weights
@@ -106,6 +108,7 @@ class Run:
         config = json.dumps([self.plan.train_on, self.plan.settings.model_dump(), self.data.fingerprint])
         position = load_checkpoint(self.folder / "checkpoints", self.network, self.average, self.optimizer)
         if position is None:
+            self._forget_rows_after(0)
             return Position(config=config)
         if position.config != config:
             raise CheckpointError("The settings or the data are not those of the run's checkpoint; start a new run.")
@@ -115,11 +118,9 @@ class Run:
 
     def _forget_rows_after(self, epoch: int) -> None:
         """Drop the metrics of epochs that a restart does again."""
-        path = self.folder / "metrics.jsonl"
-        if path.exists():
-            rows = [line for line in path.read_text().splitlines() if line.endswith("}")]
-            kept = [line for line in rows if json.loads(line)["epoch"] <= epoch]
-            path.write_text("".join(f"{line}\n" for line in kept))
+        kept = [row for row in RunFolder(self.folder).metrics() if row.epoch <= epoch]
+        lines = "".join(f"{row.model_dump_json()}\n" for row in kept)
+        write_atomically(self.folder / "metrics.jsonl", lines)
 
     def order(self, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Return the order of the training faces in an epoch."""

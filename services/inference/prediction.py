@@ -1,0 +1,228 @@
+"""From images to what each model reads on each face. Plain functions: no Flask, no settings.
+
+The gray face goes through `shared.preprocessing.prepare`, as in training and evaluation; the softmax is evaluation's.
+"""
+
+import base64
+import io
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from services.inference.cropping import box_inside, crop_square
+from services.inference.decoding import Picture
+from services.inference.detector import FaceDetector
+from services.inference.network import Network
+from shared.labels import LABELS
+from shared.masking import View
+from shared.preprocessing import prepare, resize
+from shared.schemas import Box, Detect, Face, ImageAnswer, Prediction, Slot, Timings
+from shared.web import ApiError
+
+BATCH: Final = 32
+WHOLE_IMAGE_SIDE_PX: Final = 128
+"""An image up to this side in which no face is found is taken as the face itself, as FER2013's 48 x 48 images are."""
+
+NO_FACE: Final = (
+    "No face was found; come closer, turn towards the camera or use more light, or choose that the whole image is "
+    "the face (detect: never)."
+)
+
+Gray = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FoundFace:
+    """A face, cut out."""
+
+    box: Box
+    score: float | None
+    """The detector's confidence; None for a whole image."""
+    sizes: Mapping[int, Gray]
+    """Side in pixels to the face, uint8 (side, side): one for each input size that is asked for."""
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """An image after its faces were looked for; the pixels are let go, only the cut faces are kept."""
+
+    width: int
+    height: int
+    faces: list[FoundFace]
+    note: str | None
+
+
+@dataclass
+class Stopwatch:
+    """Milliseconds by the name of what took them."""
+
+    spent_ms: dict[str, float] = field(default_factory=dict)
+    started_s: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def time(self, name: str) -> Iterator[None]:
+        """Add the block's time to `name`."""
+        start_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent_ms[name] = self.spent_ms.get(name, 0.0) + (time.perf_counter() - start_s) * 1000
+
+    def timings(self) -> Timings:
+        """Return what was spent so far."""
+        names = ("decode_ms", "detect_ms", "network_ms")
+        total_ms = (time.perf_counter() - self.started_s) * 1000
+        spent = {name: round(self.spent_ms.get(name, 0.0), 2) for name in names}
+        return Timings(**spent, total_ms=round(total_ms, 2))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be done with each image."""
+
+    networks: Mapping[str, Network]
+    """Slot to network."""
+    mask: bool = True
+    detect: Detect = Detect.AUTO
+    crops: bool = False
+    whole_if_none: bool = False
+    """Take an image without a face as the face, however large it is: the original system knew no other way."""
+
+    @property
+    def sizes(self) -> list[int]:
+        """The input sizes of the networks, in pixels, each once."""
+        return list(dict.fromkeys(network.card.input.size for network in self.networks.values()))
+
+
+def predict(
+    images: Iterable[Callable[[], Picture]], asked: Asked, detector: FaceDetector, max_faces: int
+) -> tuple[list[ImageAnswer], Timings]:
+    """Return what the networks read on the faces of each image, and the time that it took.
+
+    Args:
+        images: decodes an image when called, so that only one is in memory at a time.
+        asked: networks and options.
+        detector: finds the faces.
+        max_faces: of each image, at most so many are read, the largest.
+
+    Raises:
+        ApiError: an image is refused, see `decoding`.
+    """
+    watch = Stopwatch()
+    read: list[ReadImage] = []
+    for decode in images:
+        with watch.time("decode_ms"):
+            picture = decode()
+        with watch.time("detect_ms"):
+            read.append(find_faces(picture, asked, detector, max_faces))
+    faces = [face for image in read for face in image.faces]
+    with watch.time("network_ms"):
+        predictions = iter(read_faces(faces, asked.networks, mask=asked.mask))
+    answers = [
+        ImageAnswer(
+            width=image.width,
+            height=image.height,
+            faces=[_face(face, next(predictions), crops=asked.crops) for face in image.faces],
+            note=image.note,
+        )
+        for image in read
+    ]
+    return answers, watch.timings()
+
+
+def find_faces(picture: Picture, asked: Asked, detector: FaceDetector, max_faces: int) -> ReadImage:
+    """Return the faces of a picture, the largest first, and a note where one is due."""
+
+    def done(faces: list[FoundFace], note: str | None = None) -> ReadImage:
+        return ReadImage(picture.width, picture.height, faces, note)
+
+    if asked.detect is Detect.NEVER:
+        return done([_whole(picture, asked.sizes)])
+    found = detector.detect(picture.rgb)
+    if not found:
+        small = max(picture.width, picture.height) <= WHOLE_IMAGE_SIDE_PX
+        if asked.detect is Detect.AUTO and (small or asked.whole_if_none):
+            return done([_whole(picture, asked.sizes)])
+        return done([], NO_FACE)
+    note = None
+    if len(found) > max_faces:
+        note = f"{len(found)} faces were found and the {max_faces} largest read; send a part of the picture for others."
+    faces = []
+    for each in found[:max_faces]:
+        crop = crop_square(picture.gray, each.box)
+        box = box_inside(each.box, picture.width, picture.height)
+        faces.append(FoundFace(box, each.score, {size: resize(crop, size) for size in asked.sizes}))
+    return done(faces, note)
+
+
+def _whole(picture: Picture, sizes: Sequence[int]) -> FoundFace:
+    box = Box(x=0, y=0, width=picture.width, height=picture.height)
+    return FoundFace(box, None, {size: resize(picture.gray, size) for size in sizes})
+
+
+def hidden_view(slot: str, *, mask: bool) -> View:
+    """Return what is hidden from the model of a slot: the half that it was trained without."""
+    return View(slot) if mask and slot != "any" else View.FULL
+
+
+def read_faces(
+    faces: Sequence[FoundFace], networks: Mapping[str, Network], *, mask: bool = True
+) -> list[list[Prediction]]:
+    """Return, for each face, what the network of each slot reads on it."""
+    read: list[list[Prediction]] = [[] for _ in faces]
+    for slot, network in networks.items():
+        view = hidden_view(slot, mask=mask)
+        for start in range(0, len(faces), BATCH):
+            grays = [face.sizes[network.card.input.size] for face in faces[start : start + BATCH]]
+            rows = probabilities(network, grays, view)
+            for place, row in enumerate(rows.tolist(), start):
+                read[place].append(_prediction(slot, network.card.id, view, row))
+    return read
+
+
+def probabilities(network: Network, grays: Sequence[Gray], view: View) -> npt.NDArray[np.float64]:
+    """Return float64 (N, 7) of N gray faces of which `view` is hidden; each row sums to 1.
+
+    Raises:
+        ApiError: 503 `model_broken`: the network gave no finite numbers.
+    """
+    logits = network.logits(prepare(grays, view, network.card.input))
+    if not np.isfinite(logits).all():
+        message = f"The model {network.card.id} gave no result for a face; choose another model."
+        raise ApiError(status=503, code="model_broken", message=message)
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+def _prediction(slot: str, version: str, view: View, row: Sequence[float]) -> Prediction:
+    best = max(range(len(LABELS)), key=row.__getitem__)
+    return Prediction(
+        model=cast(Slot, slot),
+        version=version,
+        hidden=view.value,
+        label=LABELS[best],
+        confidence=row[best],
+        probabilities=dict(zip(LABELS, row, strict=True)),
+    )
+
+
+def _face(face: FoundFace, predictions: list[Prediction], *, crops: bool) -> Face:
+    return Face(
+        box=face.box,
+        source="whole_image" if face.score is None else "detected",
+        score=face.score,
+        crop=_png_url(next(iter(face.sizes.values()))) if crops else None,
+        predictions=predictions,
+    )
+
+
+def _png_url(gray: Gray) -> str:
+    file = io.BytesIO()
+    Image.fromarray(gray).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,59 @@
+"""Real ONNX networks of a few kilobytes: their seven logits are fixed random projections of all that they read."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from shared.labels import LABELS
+from shared.model_folder import Card, write_active, write_model
+from shared.preprocessing import InputSpec
+from shared.run_folder import utc_now
+
+SPEC = InputSpec()
+
+
+def projection(seed: int, *, batch: int | str = "batch", outputs: int = len(LABELS)) -> onnx.ModelProto:
+    """Return a network from `input` (batch, 3, 48, 48) to `logits` (batch, outputs): a matrix drawn by the seed."""
+    pixels = SPEC.channels * SPEC.size**2
+    weights = np.random.default_rng(seed).normal(0, 2 / pixels**0.5, (pixels, outputs)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["input"], ["flat"], axis=1),
+            helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+        ],
+        "projection",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, SPEC.channels, SPEC.size, SPEC.size])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, outputs])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def write_projection(models_dir: Path, model_id: str, network: onnx.ModelProto) -> Card:
+    """Write a version with this network to the models folder."""
+    name, version = model_id.split("/")
+    models_dir.mkdir(parents=True, exist_ok=True)
+    file = models_dir.parent / f"{name}-{version}.onnx"
+    onnx.save(network, file)
+    card = {
+        "name": name,
+        "version": version,
+        "view": "five",
+        "input": SPEC,
+        "architecture": "projection",
+        "training": {},
+        "data": {},
+        "metrics": {},
+        "created": utc_now(),
+    }
+    return write_model(models_dir, {"model.onnx": file}, card)
+
+
+def write_five(models_dir: Path) -> None:
+    """Write five versions, `<view>/1`, each of another projection, and `mixed/1`; each serves its slot."""
+    active = {slot: f"{slot}/1" for slot in ("full", "upper", "lower", "left", "right")} | {"any": "mixed/1"}
+    for seed, model_id in enumerate(active.values()):
+        write_projection(models_dir, model_id, projection(seed))
+    write_active(models_dir, active)

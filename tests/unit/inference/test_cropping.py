@@ -1,0 +1,49 @@
+"""A face is cut square, from where it is, whatever its box."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.inference.cropping import CROP_SIDE, box_inside, crop_square
+from services.inference.detector import FaceBox
+
+places = st.floats(-300, 300)
+sizes = st.floats(0.01, 300)
+boxes = st.builds(FaceBox, places, places, sizes, sizes)
+images = st.tuples(st.integers(1, 80), st.integers(1, 80)).map(
+    lambda shape: np.random.default_rng(shape[0]).integers(0, 256, shape, dtype=np.uint8)
+)
+
+
+@given(image=images, box=boxes)
+def test_a_crop_is_square_and_holds_only_pixels_of_the_image(image: np.ndarray, box: FaceBox) -> None:
+    crop = crop_square(image, box)
+
+    assert crop.dtype == np.uint8
+    assert crop.shape[0] == crop.shape[1] == max(1, round(CROP_SIDE * max(box.width, box.height)))
+    assert set(np.unique(crop)) <= set(np.unique(image))
+
+
+@given(image=images, box=boxes)
+def test_a_box_is_shown_inside_of_its_image(image: np.ndarray, box: FaceBox) -> None:
+    height, width = image.shape
+    shown = box_inside(box, width, height)
+
+    assert 0 <= shown.x < shown.x + shown.width <= width
+    assert 0 <= shown.y < shown.y + shown.height <= height
+
+
+def test_the_crop_lies_around_the_middle_of_the_box() -> None:
+    image = np.arange(100 * 100, dtype=np.uint32).reshape(100, 100).astype(np.uint8)
+
+    crop = crop_square(image, FaceBox(x=30, y=20, width=20, height=40))
+
+    np.testing.assert_array_equal(crop, image[20:60, 20:60])
+
+
+def test_beyond_the_image_its_border_is_repeated() -> None:
+    image = np.array([[1, 2], [3, 4]], np.uint8)
+
+    crop = crop_square(image, FaceBox(x=-1, y=-1, width=4, height=4))
+
+    np.testing.assert_array_equal(crop, [[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]])

@@ -1,0 +1,194 @@
+"""Every picture that people have is read upright; everything else is refused with a reason."""
+
+import base64
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from scripts.draw_faces import draw_portrait
+from services.inference.decoding import Limits, Picture, decode_bytes, decode_text
+from shared.preprocessing import to_gray
+from shared.web import ApiError
+from tests.unit.inference.pictures import bomb, data_url, encode
+
+LIMITS = Limits(image_bytes=1_000_000, pixels=1_000_000)
+FACE = draw_portrait("happy", 1, 64)
+GRAY = FACE.convert("L")
+
+
+def refusal(data: bytes, limits: Limits = LIMITS) -> ApiError:
+    """Return the error with which a file is refused."""
+    with pytest.raises(ApiError) as caught:
+        decode_bytes(data, limits, "images[0]")
+    assert caught.value.field == "images[0]"
+    assert caught.value.message.endswith(".")
+    return caught.value
+
+
+def picture_or_reason(data: bytes) -> Picture | None:
+    """Return a file's picture, or None if it was refused with a reason."""
+    try:
+        return decode_bytes(data, LIMITS, "image")
+    except ApiError as error:
+        if not 400 <= error.status < 500:
+            raise
+        return None
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
+def test_the_four_formats_are_read_by_their_content(kind: str) -> None:
+    picture = decode_bytes(encode(FACE, kind), LIMITS, "image")
+
+    assert (picture.width, picture.height, picture.rgb.shape) == (64, 64, (64, 64, 3))
+    assert np.abs(picture.gray.astype(int) - np.asarray(GRAY, int)).mean() < 6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_photo_is_put_upright(orientation: int) -> None:
+    back = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
+    turned = Image.new("L", (40, 30))
+    turned.paste(255, (0, 0, 10, 10))
+    operations = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    stored = turned.transpose(operations[back[orientation]]) if orientation > 1 else turned
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+
+    picture = decode_bytes(encode(stored, "PNG", exif=exif), LIMITS, "image")
+
+    np.testing.assert_array_equal(picture.gray, np.asarray(turned))
+    np.testing.assert_array_equal(picture.rgb[..., 0], np.asarray(turned))
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_damaged_exif_data_is_no_reason_to_refuse() -> None:
+    picture = decode_bytes(encode(FACE, "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff"), LIMITS, "image")
+
+    assert picture.width == 64
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_every_kind_of_pixels_gives_the_gray_of_evaluation(mode: str) -> None:
+    image = FACE.convert("RGB").convert(mode) if mode != "I;16" else Image.fromarray(np.asarray(GRAY, np.uint16) * 257)
+    kind = "JPEG" if mode == "CMYK" else "PNG"
+    data = encode(image, kind)
+
+    picture = decode_bytes(data, LIMITS, "image")
+
+    assert picture.rgb.dtype == np.uint8
+    if kind == "PNG":
+        np.testing.assert_array_equal(picture.gray, to_gray(image))
+    np.testing.assert_allclose(
+        np.asarray(Image.fromarray(picture.rgb).convert("L"), int), picture.gray.astype(int), atol=1
+    )
+
+
+def test_transparency_lies_on_black() -> None:
+    picture = decode_bytes(encode(Image.new("RGBA", (9, 9), (255, 255, 255, 0)), "PNG"), LIMITS, "image")
+
+    assert picture.gray.max() == picture.rgb.max() == 0
+
+
+def test_sixteen_bits_with_a_transparent_value_are_read() -> None:
+    image = Image.fromarray(np.full((8, 8), 65535, np.uint16))
+
+    assert decode_bytes(encode(image, "PNG", transparency=0), LIMITS, "image").rgb.min() == 255
+
+
+def test_an_animation_shows_its_first_frame() -> None:
+    frames = [Image.new("RGB", (8, 8), "white"), Image.new("RGB", (8, 8), "black")]
+    data = encode(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+
+    assert decode_bytes(data, LIMITS, "image").gray.min() == 255
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PPM", "ICO"])
+def test_other_formats_are_refused_by_name_of_those_taken(kind: str) -> None:
+    error = refusal(encode(FACE, kind))
+
+    assert (error.status, error.code) == (415, "image_format")
+    assert "JPEG, PNG, WebP or BMP" in error.message
+
+
+def test_an_empty_file_is_missing() -> None:
+    assert (refusal(b"").status, refusal(b"").code) == (400, "image_missing")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_a_truncated_file_is_refused_with_a_reason(kind: str, part: float) -> None:
+    data = encode(draw_portrait("sad", 2, 128), kind)
+
+    error = refusal(data[: int(len(data) * part)])
+
+    assert (error.status, error.code) == (422, "image_truncated")
+    assert "whole file" in error.message
+
+
+def test_a_damaged_file_is_unreadable() -> None:
+    data = bytearray(encode(FACE, "PNG"))
+    data[60:200] = bytes(140)
+
+    assert (refusal(bytes(data)).status, refusal(bytes(data)).code) == (422, "image_unreadable")
+
+
+def test_a_bomb_is_refused_from_its_header() -> None:
+    error = refusal(bomb())
+
+    assert (error.status, error.code) == (413, "image_too_many_pixels")
+    assert "60000 x 60000" in error.message
+
+
+def test_a_file_that_is_too_large_is_refused() -> None:
+    error = refusal(encode(FACE, "BMP"), Limits(image_bytes=1000, pixels=LIMITS.pixels))
+
+    assert (error.status, error.code) == (413, "image_too_large")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@given(kind=st.sampled_from(["JPEG", "PNG", "WEBP", "BMP"]), place=st.floats(0, 0.999), byte=st.integers(0, 255))
+def test_a_changed_byte_gives_a_picture_or_a_reason(kind: str, place: float, byte: int) -> None:
+    data = bytearray(encode(FACE, kind))
+    data[int(place * len(data))] = byte
+
+    picture = picture_or_reason(bytes(data))
+
+    assert picture is None or picture.rgb.shape == (*picture.gray.shape, 3)
+
+
+@given(head=st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"BM"]), rest=st.binary())
+def test_any_bytes_after_a_known_beginning_give_a_reason(head: bytes, rest: bytes) -> None:
+    assert picture_or_reason(head + rest) is None
+
+
+def test_a_data_url_and_plain_base64_are_read() -> None:
+    data = encode(GRAY, "PNG")
+    plain = base64.b64encode(data).decode()
+
+    for text in (data_url(data), data_url(data, "image/x-whatever"), plain, plain[:70] + "\n" + plain[70:]):
+        np.testing.assert_array_equal(decode_text(text, LIMITS, "image").gray, np.asarray(GRAY))
+
+
+@pytest.mark.parametrize("text", ["data:image/png,%89PNG", "no base64 at all!", "data:image/png;base64,ä", "AAAAA"])
+def test_text_that_is_no_base64_is_refused(text: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        decode_text(text, LIMITS, "images[2]")
+
+    assert (caught.value.status, caught.value.code, caught.value.field) == (400, "image_encoding", "images[2]")
+
+
+def test_a_long_text_is_refused_before_it_is_decoded() -> None:
+    with pytest.raises(ApiError) as caught:
+        decode_text("A" * 2_000_000, LIMITS, "image")
+
+    assert (caught.value.status, caught.value.code) == (413, "image_too_large")

@@ -1,0 +1,113 @@
+"""Images to faces to emotions, without a server: real networks, a real detector."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scripts.draw_faces import draw_face, draw_portrait, three_faces
+from services.inference.decoding import Limits, Picture, decode_text
+from services.inference.detector import Detection, FaceBox, YuNetDetector
+from services.inference.model_store import ModelStore, Served
+from services.inference.prediction import NO_FACE, Asked, find_faces, hidden_view, predict, probabilities
+from shared.labels import LABELS
+from shared.masking import View
+from shared.schemas import Detect
+from tests.unit.inference.small_models import write_five
+
+DETECTOR = YuNetDetector()
+
+
+class ManyFaces:
+    """Guarantees 70 faces of falling size, as a detector gives them."""
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """Return them."""
+        return [Detection(FaceBox(n, n, 100 - n, 100 - n), 0.9) for n in range(70)]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """Give six small networks, one for each slot."""
+    models = tmp_path_factory.mktemp("prediction") / "models"
+    write_five(models)
+    store = ModelStore(models, threads=1)
+    store.refresh()
+    return store.served()
+
+
+def test_each_model_sees_what_it_was_trained_on() -> None:
+    assert hidden_view("upper", mask=True) == View.UPPER
+    assert hidden_view("upper", mask=False) == View.FULL
+    assert hidden_view("any", mask=True) == View.FULL
+
+
+def test_three_faces_are_read_by_each_model(served: Served) -> None:
+    asked = Asked(served.choose(["upper", "full"]))
+
+    (image,), timings = predict([lambda: Picture(three_faces())], asked, DETECTOR, max_faces=50)
+
+    assert (image.width, image.height, image.note, len(image.faces)) == (960, 320, None, 3)
+    for face in image.faces:
+        assert [(each.model, each.version, each.hidden) for each in face.predictions] == [
+            ("upper", "upper/1", "upper"),
+            ("full", "full/1", "full"),
+        ]
+        for each in face.predictions:
+            assert tuple(each.probabilities) == LABELS
+            assert sum(each.probabilities.values()) == pytest.approx(1)
+            assert each.confidence == max(each.probabilities.values()) == each.probabilities[each.label]
+    assert timings.total_ms >= timings.decode_ms + timings.detect_ms
+
+
+@pytest.mark.parametrize(
+    ("detect", "side", "source", "note"),
+    [
+        (Detect.AUTO, 128, "whole_image", None),
+        (Detect.AUTO, 129, None, NO_FACE),
+        (Detect.ALWAYS, 48, None, NO_FACE),
+        (Detect.NEVER, 300, "whole_image", None),
+    ],
+)
+def test_without_a_face_the_choice_and_the_size_decide(
+    served: Served, detect: Detect, side: int, source: str | None, note: str | None
+) -> None:
+    asked = Asked(served.choose(["full"]), detect=detect)
+
+    (image,), _ = predict([lambda: Picture(Image.new("L", (side, 20), 90))], asked, DETECTOR, max_faces=50)
+
+    assert [face.source for face in image.faces] == ([source] if source else [])
+    assert image.note == note
+
+
+def test_at_most_so_many_faces_are_read_and_a_note_says_so(served: Served) -> None:
+    picture = Picture(draw_portrait("happy", 38, 200))
+
+    (image,), _ = predict([lambda: picture], Asked(served.choose(["full", "left"])), ManyFaces(), max_faces=40)
+
+    assert len(image.faces) == 40
+    assert image.note is not None
+    assert image.note.startswith("70 faces were found and the 40 largest read")
+    assert image.faces[0].box.width == 100
+
+
+def test_many_faces_are_read_as_one_by_one(served: Served) -> None:
+    network = served.networks["full"]
+    asked = Asked({"full": network})
+    faces = find_faces(Picture(draw_portrait("happy", 38, 200)), asked, ManyFaces(), 70).faces
+
+    together, _ = predict([lambda: Picture(draw_portrait("happy", 38, 200))], asked, ManyFaces(), max_faces=70)
+
+    for face, found in zip(together[0].faces, faces, strict=True):
+        alone = probabilities(network, [found.sizes[48]], View.FULL)[0]
+        np.testing.assert_allclose(list(face.predictions[0].probabilities.values()), alone, rtol=1e-4)
+
+
+def test_a_crop_is_the_face_as_the_network_reads_it_before_hiding(served: Served) -> None:
+    asked = Asked(served.choose(["upper"]), detect=Detect.NEVER, crops=True)
+    face = draw_face("happy", 3)
+
+    (image,), _ = predict([lambda: Picture(face)], asked, DETECTOR, max_faces=50)
+
+    crop = image.faces[0].crop
+    assert crop is not None
+    np.testing.assert_array_equal(decode_text(crop, Limits(10_000, 10_000), "crop").gray, np.asarray(face))

@@ -1,0 +1,151 @@
+"""Both services' web manners: one error shape, request ids, logs, pages that work offline."""
+
+import json
+import logging
+
+import pytest
+from apiflask import APIFlask
+from flask import request
+from flask.testing import FlaskClient
+from pydantic import Field
+from werkzeug.test import TestResponse
+
+from shared.json_logs import RequestIdFilter
+from shared.schemas import ErrorAnswer, Wire
+from shared.web import ApiError, current_request_id, error_body, make_app, parse
+
+
+class Order(Wire):
+    """A request."""
+
+    count: int = Field(ge=1, le=9)
+    names: list[str] = Field(default_factory=list)
+
+
+def small_app() -> APIFlask:
+    """Return an application with a view of each kind."""
+    app = make_app("small", title="Small", description="For tests.", max_request_bytes=1000)
+
+    @app.post("/orders")
+    def order() -> dict[str, object]:
+        return {"count": parse(Order, request.get_json()).count, "request_id": current_request_id()}
+
+    @app.get("/refused")
+    def refused() -> None:
+        raise ApiError(
+            status=503, code="closed", message="Come back at nine.", field="time", headers={"Retry-After": "9"}
+        )
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise RuntimeError("the secret cause")
+
+    return app
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    """Give a client of the small application."""
+    return small_app().test_client()
+
+
+def error_of(answer: TestResponse, status: int) -> ErrorAnswer:
+    """Return the error of an answer with this status."""
+    assert answer.status_code == status
+    error = ErrorAnswer.model_validate_json(answer.data)
+    assert error.request_id == answer.headers["X-Request-ID"]
+    assert error.error.message.endswith(".")
+    return error
+
+
+def test_a_refusal_has_its_code_sentence_field_and_headers(client: FlaskClient) -> None:
+    answer = client.get("/refused")
+
+    error = error_of(answer, 503).error
+    assert (error.code, error.message, error.field) == ("closed", "Come back at nine.", "time")
+    assert answer.headers["Retry-After"] == "9"
+
+
+def test_an_unexpected_error_is_logged_and_not_shown(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        answer = client.get("/broken")
+
+    assert error_of(answer, 500).error.code == "internal_error"
+    assert "secret" not in answer.text
+    assert caplog.records[0].exc_info is not None
+    assert "the secret cause" in str(caplog.records[0].exc_info[1])
+
+
+def test_nothing_at_an_address_and_a_wrong_method_say_so(client: FlaskClient) -> None:
+    wrong_method = client.get("/orders")
+
+    assert error_of(client.get("/nowhere"), 404).error.code == "not_found"
+    assert error_of(wrong_method, 405).error.code == "method_not_allowed"
+    assert "POST" in wrong_method.headers["Allow"]
+
+
+def test_a_request_that_is_too_large_is_refused(client: FlaskClient) -> None:
+    answer = client.post("/orders", data=b" " * 2000, content_type="application/json")
+
+    assert error_of(answer, 413).error.code == "request_too_large"
+
+
+def test_malformed_json_and_other_content_types_are_refused(client: FlaskClient) -> None:
+    assert error_of(client.post("/orders", data="{", content_type="application/json"), 400).error.code == "bad_request"
+    assert error_of(client.post("/orders", data="x", content_type="text/plain"), 415).error.code == "media_type"
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "message"),
+    [
+        ({}, "count", "The field count is missing; send it."),
+        ({"count": 10}, "count", "The field count must be at most 9."),
+        ({"count": "many"}, "count", "The field count must be a whole number."),
+        ({"count": 1, "names": ["a", 5]}, "names[1]", "The field names[1] must be a text."),
+        ({"count": 1, "colour": 1}, "colour", "The field colour is not known; remove it or check its spelling."),
+        ([], None, "The request must be an object."),
+    ],
+)
+def test_a_wrong_field_is_named_in_a_sentence(
+    client: FlaskClient, body: object, field: str | None, message: str
+) -> None:
+    error = error_of(client.post("/orders", json=body), 422).error
+
+    assert (error.code, error.field, error.message) == ("invalid", field, message)
+
+
+def test_a_sane_request_id_is_kept_and_any_other_replaced(client: FlaskClient) -> None:
+    def answered(sent: str) -> str:
+        answer = client.post("/orders", json={"count": 1}, headers={"X-Request-ID": sent})
+        assert answer.json is not None
+        assert answer.json["request_id"] == answer.headers["X-Request-ID"]
+        return answer.headers["X-Request-ID"]
+
+    assert answered("mine-1") == "mine-1"
+    for strange in ("a b", '"}{', "x" * 65, ""):
+        assert len(answered(strange)) == 32
+    assert current_request_id() == "-"
+
+
+def test_each_request_is_one_line_of_the_log_with_its_id(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.handler.addFilter(RequestIdFilter())
+    with caplog.at_level(logging.INFO):
+        client.post("/orders", json={"count": 1}, headers={"X-Request-ID": "mine-2"})
+        client.get("/healthz")
+
+    (line,) = [record.__dict__ for record in caplog.records]
+    assert (line["request_id"], line["method"], line["path"], line["status"]) == ("mine-2", "POST", "/orders", 200)
+
+
+def test_the_error_body_fits_its_schema() -> None:
+    assert ErrorAnswer.model_validate(error_body("a", "B.", "c")).error.field == "c"
+
+
+def test_health_document_and_page_are_served_without_a_network(client: FlaskClient) -> None:
+    assert client.get("/healthz").json == {"status": "ok", "reason": None}
+    assert json.loads(client.get("/openapi.json").data)["openapi"] == "3.0.3"
+    page = client.get("/docs").text
+    assert "http" not in page
+    with client.get("/docs/swagger-ui-bundle.js") as script:
+        assert script.status_code == 200
+    assert client.get("/docs/../secret").status_code == 404

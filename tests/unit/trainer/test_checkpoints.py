@@ -1,0 +1,177 @@
+"""Checkpoints give everything back exactly, survive a cut-off file, and hold nothing that is unpickled."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from shared.schemas import TrainSettings
+from trainer.checkpoints import KEPT, Position, load_checkpoint, save_checkpoint, save_weights
+from trainer.errors import CheckpointError
+from trainer.optimisation import average_of, build_optimizer
+
+Parts = tuple[nn.Module, AveragedModel, torch.optim.Optimizer]
+
+POSITION = Position(
+    epoch=2, step=30, step_in_epoch=4, seconds=0.1 + 0.2, loss=1 / 3, best_accuracy=2 / 3, config='["é"]'
+)
+
+
+def make_parts(optimizer: str = "adamw", width: int = 4) -> Parts:
+    """Return a small network with convolution, normalisation and a linear layer, its average and optimiser."""
+    layers = (nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.Flatten(), nn.Linear(width * 36, 7))
+    network = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    settings = TrainSettings.model_validate({"optimizer": optimizer})
+    return network, average_of(network, 0.9), build_optimizer(network, settings)
+
+
+def take_steps(parts: Parts, count: int, seed: int = 0) -> None:
+    """Train on noise."""
+    network, average, optimizer = parts
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(count):
+        batch = torch.randn(5, 3, 8, 8, generator=generator).contiguous(memory_format=torch.channels_last)
+        optimizer.zero_grad()
+        network(batch).square().mean().backward()
+        optimizer.step()
+        average.update_parameters(network)
+
+
+def everything(parts: Parts) -> dict[str, torch.Tensor]:
+    """Return every tensor of network, average and optimiser."""
+    network, average, optimizer = parts
+    state = optimizer.state_dict()["state"]
+    return {
+        **{f"network {key}": value for key, value in network.state_dict().items()},
+        **{f"average {key}": value for key, value in average.state_dict().items()},
+        **{f"{index} {key}": value for index, values in state.items() for key, value in values.items()},
+    }
+
+
+def assert_same(first: Parts, second: Parts) -> None:
+    """Compare bit for bit."""
+    one, two = everything(first), everything(second)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(value, two[key]) for key, value in one.items())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("steps", [0, 3])
+def test_network_average_optimiser_and_position_come_back_exactly(optimizer: str, steps: int, tmp_path: Path) -> None:
+    saved, loaded = make_parts(optimizer), make_parts(optimizer)
+    take_steps(saved, steps)
+    save_checkpoint(tmp_path, POSITION, *saved)
+    assert load_checkpoint(tmp_path, *loaded) == POSITION
+    assert_same(saved, loaded)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(optimizer: str, tmp_path: Path) -> None:
+    whole, resumed = make_parts(optimizer), make_parts(optimizer)
+    take_steps(whole, 3)
+    save_checkpoint(tmp_path, POSITION, *whole)
+    take_steps(whole, 5, seed=1)
+    load_checkpoint(tmp_path, *resumed)
+    take_steps(resumed, 5, seed=1)
+    assert_same(whole, resumed)
+
+
+def test_a_loss_that_is_no_number_does_not_spoil_the_checkpoint(tmp_path: Path) -> None:
+    parts = make_parts()
+    save_checkpoint(tmp_path, POSITION.model_copy(update={"loss": float("nan")}), *parts)
+    assert load_checkpoint(tmp_path, *parts) == POSITION.model_copy(update={"loss": None})
+
+
+def test_no_checkpoint_yet_is_no_position(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path / "checkpoints", *make_parts()) is None
+
+
+def test_only_the_two_newest_are_kept_and_no_temporary_file(tmp_path: Path) -> None:
+    parts = make_parts()
+    for step in (5, 50, 500, 99_999, 100_000):
+        save_checkpoint(tmp_path, Position(step=step), *parts)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step-000099999.safetensors",
+        "step-000100000.safetensors",
+    ]
+    assert KEPT == 2
+
+
+def two_checkpoints(folder: Path) -> tuple[Parts, Path, Path]:
+    """Write checkpoints of steps 1 and 2; return the parts as of step 1, and both files."""
+    parts = make_parts()
+    take_steps(parts, 1)
+    older = save_checkpoint(folder, Position(step=1), *parts)
+    later = make_parts()
+    take_steps(later, 2)
+    return parts, older, save_checkpoint(folder, Position(step=2), *later)
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 4, 100, -1])
+def test_a_newest_file_that_is_cut_off_is_passed_over(kept_bytes: int, tmp_path: Path) -> None:
+    parts, _, newest = two_checkpoints(tmp_path)
+    newest.write_bytes(newest.read_bytes()[:kept_bytes])
+    loaded = make_parts()
+    assert load_checkpoint(tmp_path, *loaded) == Position(step=1)
+    assert_same(parts, loaded)
+
+
+def test_a_newest_file_without_a_position_is_passed_over(tmp_path: Path) -> None:
+    parts, _, newest = two_checkpoints(tmp_path)
+    save_weights(newest, parts[0])
+    assert load_checkpoint(tmp_path, *make_parts()) == Position(step=1)
+
+
+def test_where_no_file_can_be_read_a_sentence_says_so(tmp_path: Path) -> None:
+    for path in two_checkpoints(tmp_path)[1:]:
+        path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(CheckpointError, match="None of the 2 checkpoints in .* can be read; start the run anew"):
+        load_checkpoint(tmp_path, *make_parts())
+
+
+def test_a_checkpoint_of_another_network_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, POSITION, *make_parts())
+    with pytest.raises(CheckpointError, match="another network"):
+        load_checkpoint(tmp_path, *make_parts(width=8))
+
+
+def test_nothing_is_written_where_there_is_no_room_for_it(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "checkpoints"
+    in_the_way.write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="exists|directory"):
+        save_checkpoint(in_the_way, POSITION, *make_parts())
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
+def test_a_checkpoint_is_tensors_and_json_and_holds_no_pickle(tmp_path: Path) -> None:
+    parts = make_parts()
+    take_steps(parts, 1)
+    content = save_checkpoint(tmp_path, POSITION, *parts).read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    assert Position.model_validate_json(header.pop("__metadata__")["position"]) == POSITION
+    assert {entry["dtype"] for entry in header.values()} == {"F32", "I64"}
+    ends = [entry["data_offsets"][1] for entry in header.values()]
+    assert 8 + length + max(ends) == len(content)
+
+
+# --- weights alone ---------------------------------------------------------------------------------------------------
+
+
+def test_weights_come_back_exactly(tmp_path: Path) -> None:
+    network = make_parts()[0]
+    save_weights(tmp_path / "w.safetensors", network)
+    loaded = load_file(tmp_path / "w.safetensors")
+    assert all(torch.equal(value, loaded[key]) for key, value in network.state_dict().items())
+
+
+def test_half_weights_are_half_and_counters_stay_whole_numbers(tmp_path: Path) -> None:
+    save_weights(tmp_path / "w.safetensors", make_parts()[0], half=True)
+    kinds = {key: value.dtype for key, value in load_file(tmp_path / "w.safetensors").items()}
+    assert kinds.pop("1.num_batches_tracked") == torch.int64
+    assert set(kinds.values()) == {torch.float16}

@@ -1,0 +1,289 @@
+"""The training loop learns, stops when asked, and goes on exactly where it stopped."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from dataset_files import pictures, write_zip
+from torch import nn
+
+from shared.run_folder import RunFolder
+from shared.schemas import JobProgress, TrainSettings
+from trainer.data import Dataset, load_dataset
+from trainer.errors import CheckpointError, Stopped
+from trainer.network import build_network
+from trainer.training import Hooks, Plan, choose_device, choose_dtype, train
+
+CPU = torch.device("cpu")
+EPOCHS, STEPS_AN_EPOCH = 3, 4
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Return 56 training faces of random pixels, where only how the loop runs counts."""
+    path = tmp_path_factory.mktemp("noise") / "noise.zip"
+    return load_dataset(write_zip(path, pictures(per_class=10, tests_per_class=1)), size=16, validation_share=0.2)
+
+
+@pytest.fixture(scope="module")
+def settings() -> TrainSettings:
+    """Return settings of 3 epochs of 4 steps, with all that is random."""
+    return TrainSettings(
+        epochs=EPOCHS, batch_size=14, size=16, warmup_steps=2, ema_decay=0.5, validation_share=0.2, precision="fp32"
+    )
+
+
+@pytest.fixture(scope="module")
+def reference(
+    noise: Dataset, settings: TrainSettings, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, nn.Module]:
+    """Return folder and network of a run that nobody stopped."""
+    folder = tmp_path_factory.mktemp("reference")
+    return folder, run_once(noise, settings, folder)
+
+
+def small_network(seed: int = 0) -> nn.Module:
+    """Return a network that is quick to train: convolution, normalisation, linear layer."""
+    torch.manual_seed(seed)
+    block = (nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU())
+    return nn.Sequential(*block, nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 25, 7))
+
+
+def run_once(
+    data: Dataset,
+    settings: TrainSettings,
+    folder: Path,
+    hooks: Hooks | None = None,
+    network: nn.Module | None = None,
+    train_on: str = "any",
+) -> nn.Module:
+    """Begin the run in `folder` or go on with it."""
+    plan = Plan(settings, train_on, len(data.train))
+    return train(plan, data, network or small_network(), CPU, folder, hooks)
+
+
+def stop_after(steps: int) -> Callable[[], bool]:
+    """Return a wish to stop that comes after so many steps."""
+    counter = itertools.count(1)
+    return lambda: next(counter) >= steps
+
+
+def assert_same_weights(first: nn.Module, second: nn.Module) -> None:
+    """Compare bit for bit."""
+    assert all(torch.equal(value, second.state_dict()[key]) for key, value in first.state_dict().items())
+
+
+def rows_without_time(folder: Path) -> list[dict[str, object]]:
+    """Return what is written of each epoch, but the seconds it took."""
+    return [row.model_dump(exclude={"seconds"}) for row in RunFolder(folder).metrics()]
+
+
+# --- learning --------------------------------------------------------------------------------------------------------
+
+
+def test_a_resnet18_learns_the_drawn_faces_far_above_chance(learnt: tuple[Path, nn.Module]) -> None:
+    rows = RunFolder(learnt[0]).metrics()
+    assert max(row.validation_accuracy for row in rows) > 0.5
+    assert rows[-1].train_loss < rows[0].train_loss
+    assert not learnt[1].training
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    assert_same_weights(run_once(noise, settings, tmp_path), reference[1])
+    assert rows_without_time(tmp_path) == rows_without_time(reference[0])
+
+
+def test_another_seed_gives_other_weights(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    other = run_once(noise, settings.model_copy(update={"seed": 1}), tmp_path)
+    assert not torch.equal(other[0].weight, reference[1][0].weight)
+
+
+def test_the_weights_of_the_epoch_that_validated_best_are_returned(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+    network = small_network()
+
+    def note(progress: JobProgress) -> None:
+        if progress.step % STEPS_AN_EPOCH == 0:
+            seen.append({key: value.clone() for key, value in network.state_dict().items()})
+
+    best = run_once(noise, settings.model_copy(update={"ema_decay": 0.0}), tmp_path, Hooks(progress=note), network)
+    accuracies = [row.validation_accuracy for row in RunFolder(tmp_path).metrics()]
+    expected = seen[accuracies.index(max(accuracies))]
+    assert all(torch.equal(value, expected[key]) for key, value in best.state_dict().items())
+
+
+def test_every_step_and_epoch_is_taken_and_written_once(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module]
+) -> None:
+    rows = RunFolder(reference[0]).metrics()
+    assert [row.epoch for row in rows] == [1, 2, 3]
+    assert [row.step for row in rows] == [4, 8, 12]
+    assert {row.size for row in rows} == {16}
+    assert rows[-1].learning_rate == pytest.approx(0, abs=1e-12)
+    assert len(noise.train) == STEPS_AN_EPOCH * settings.batch_size
+
+
+# --- stopping and going on -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("steps", [1, 6, 8, 12])
+def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
+    steps: int, optimizer: str, noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    settings = settings.model_copy(update={"optimizer": optimizer})
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "stopped").mkdir()
+    whole = run_once(noise, settings, tmp_path / "whole")
+    with pytest.raises(Stopped, match=f"step {steps}; a checkpoint is written"):
+        run_once(noise, settings, tmp_path / "stopped", Hooks(stop_asked=stop_after(steps)))
+    resumed = run_once(noise, settings, tmp_path / "stopped", network=small_network(seed=99))
+    assert_same_weights(resumed, whole)
+    assert rows_without_time(tmp_path / "stopped") == rows_without_time(tmp_path / "whole")
+
+
+def test_a_resnet18_stopped_within_an_epoch_ends_with_the_same_weights_too(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    settings = settings.model_copy(update={"epochs": 1})
+
+    def network(seed: int = 0) -> nn.Module:
+        torch.manual_seed(seed)
+        return build_network("resnet18")
+
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "stopped").mkdir()
+    whole = run_once(noise, settings, tmp_path / "whole", network=network())
+    with pytest.raises(Stopped):
+        run_once(noise, settings, tmp_path / "stopped", Hooks(stop_asked=stop_after(2)), network())
+    assert_same_weights(run_once(noise, settings, tmp_path / "stopped", network=network(seed=99)), whole)
+
+
+def test_a_run_may_be_stopped_again_and_again(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    for _ in range(EPOCHS * STEPS_AN_EPOCH // 3):
+        with pytest.raises(Stopped):
+            run_once(noise, settings, tmp_path, Hooks(stop_asked=stop_after(3)))
+    assert_same_weights(run_once(noise, settings, tmp_path), reference[1])
+    assert rows_without_time(tmp_path) == rows_without_time(reference[0])
+
+
+def test_epochs_that_are_done_again_after_a_power_cut_are_written_once(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    with pytest.raises(Stopped):
+        run_once(noise, settings, tmp_path, Hooks(stop_asked=stop_after(10)))
+    newest = max((tmp_path / "checkpoints").iterdir())
+    newest.write_bytes(newest.read_bytes()[:-9])
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        row = RunFolder(reference[0]).metrics()[-1]
+        file.write(row.model_dump_json() + '\n{"epoch": tw}\n[3]\n{"no": "epoch"}\n{"epoch": 3, "st')
+    assert_same_weights(run_once(noise, settings, tmp_path), reference[1])
+    assert rows_without_time(tmp_path) == rows_without_time(reference[0])
+
+
+def test_a_run_without_a_checkpoint_yet_forgets_what_it_wrote(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes((reference[0] / "metrics.jsonl").read_bytes())
+    run_once(noise, settings, tmp_path)
+    assert rows_without_time(tmp_path) == rows_without_time(reference[0])
+
+
+def test_a_finished_run_is_not_trained_again(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module]
+) -> None:
+    told: list[JobProgress] = []
+    again = run_once(noise, settings, reference[0], Hooks(progress=told.append), small_network(seed=5))
+    assert not told
+    assert_same_weights(again, reference[1])
+
+
+@pytest.mark.parametrize("change", [{"learning_rate": 0.1}, {"optimizer": "sgd"}, {"seed": 3}, {"epochs": 9}])
+def test_changed_settings_do_not_go_on_with_an_old_checkpoint(
+    change: dict[str, object], noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module]
+) -> None:
+    with pytest.raises(CheckpointError, match="settings or the data are not those .* start a new run"):
+        run_once(noise, settings.model_copy(update=change), reference[0])
+
+
+def test_another_view_or_other_data_do_not_go_on_with_an_old_checkpoint(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="start a new run"):
+        run_once(noise, settings, reference[0], train_on="five")
+    zipped = write_zip(tmp_path / "noise.zip", pictures(per_class=10, tests_per_class=1, seed=5))
+    with pytest.raises(CheckpointError, match="start a new run"):
+        run_once(load_dataset(zipped, size=16, validation_share=0.2), settings, reference[0])
+
+
+def test_another_architecture_does_not_go_on_with_an_old_checkpoint(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module]
+) -> None:
+    with pytest.raises(CheckpointError, match="start a new run"):
+        run_once(noise, settings, reference[0], network=build_network("resnet18"))
+
+
+# --- progress, plan, device ------------------------------------------------------------------------------------------
+
+
+def test_progress_tells_phase_epoch_steps_and_time_left(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    told: list[JobProgress] = []
+    run_once(noise, settings, tmp_path, Hooks(progress=told.append))
+    assert [progress.step for progress in told] == list(range(1, 13))
+    assert [progress.epoch for progress in told] == [1] * 4 + [2] * 4 + [3] * 4
+    assert {(progress.phase, progress.epochs, progress.steps) for progress in told} == {("training", 3, 12)}
+    assert told[0].accuracy is None
+    assert told[-1].accuracy == pytest.approx(
+        max(row.validation_accuracy for row in RunFolder(tmp_path).metrics()[:2]), abs=1e-4
+    )
+    for progress in told:
+        assert progress.loss is not None
+        assert progress.images_per_s is not None
+        assert progress.images_per_s > 0
+        assert progress.eta_s == pytest.approx((12 - progress.step) * 14 / progress.images_per_s, rel=0.01, abs=0.2)
+    assert told[-1].eta_s == 0
+
+
+def test_more_faces_asked_for_than_there_are_make_one_step_an_epoch(settings: TrainSettings) -> None:
+    plan = Plan(settings.model_copy(update={"batch_size": 512}), "full", 56)
+    assert (plan.steps_per_epoch, plan.steps) == (1, EPOCHS)
+
+
+def test_a_growing_run_begins_small_and_ends_at_its_size(settings: TrainSettings) -> None:
+    plan = Plan(settings.model_copy(update={"epochs": 9, "grow_from": 32, "size": 48}), "full", 56)
+    assert [plan.size_at(epoch) for epoch in range(9)] == [32] * 3 + [40] * 3 + [48] * 3
+
+
+def test_nothing_is_hidden_before_its_time(settings: TrainSettings) -> None:
+    plan = Plan(settings.model_copy(update={"hide_after": 0.5}), "five", 56)
+    whole = Plan(settings, "full", 56).mix_at(0)
+    assert [plan.mix_at(step) == whole for step in range(plan.steps)] == [True] * 6 + [False] * 6
+
+
+def test_precision_is_what_was_asked_for() -> None:
+    assert choose_dtype("fp32", CPU) == torch.float32
+    assert choose_dtype("bf16", CPU) == torch.bfloat16
+    assert choose_dtype("auto", CPU) in (torch.float32, torch.bfloat16)
+
+
+def test_a_run_in_bfloat16_keeps_float32_weights(noise: Dataset, settings: TrainSettings, tmp_path: Path) -> None:
+    network = run_once(noise, settings.model_copy(update={"precision": "bf16", "epochs": 1}), tmp_path)
+    assert {value.dtype for value in network.parameters()} == {torch.float32}
+    assert all(torch.isfinite(value).all() for value in network.parameters())
+
+
+def test_a_named_device_is_taken_and_auto_finds_one() -> None:
+    assert choose_device("cpu") == CPU
+    assert choose_device("auto").type in ("cpu", "cuda", "mps", "xpu")

@@ -1,0 +1,55 @@
+"""Figures as text: the README's table from the cards, and a version measured again."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from shared.errors import ModelFolderError
+from shared.masking import View
+from shared.model_folder import Card, model_path, read_active, read_card
+from trainer.data import load_dataset
+from trainer.export import onnx_forward
+from trainer.runs import measure_views
+
+COLUMNS = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1", "weighted_auc": "weighted AUC"}
+
+
+def metrics_table(rows: Mapping[str, tuple[str, Mapping[str, Any]]]) -> str:
+    """Return a Markdown table: view to (model, its figures on the view), accuracies and F1 in per cent."""
+    lines = [f"| view | model | {' | '.join(COLUMNS.values())} |", f"|---|---|{'---:|' * len(COLUMNS)}"]
+    for view, (model, figures) in rows.items():
+        cells = ["–" if figures[key] is None else f"{figures[key] * 100:.1f}" for key in COLUMNS]
+        lines.append(f"| {view} | {model} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def released_table(models_dir: Path) -> str:
+    """Return the table of what each view's active model reached on the test split, as its card says.
+
+    Raises:
+        ModelFolderError: an active model is missing or has no figures for its view.
+    """
+    rows = {}
+    for slot, model_id in read_active(models_dir).items():
+        card = read_card(model_path(models_dir, model_id))
+        try:
+            rows[slot] = (model_id, card.metrics["test"][slot])
+        except KeyError as error:
+            raise ModelFolderError(f"The card of {model_id} has no figures for the view {slot}.") from error
+    return metrics_table(rows)
+
+
+def evaluate(models_dir: Path, model_id: str, data: Path, views: Sequence[View]) -> tuple[Card, dict[str, Any]]:
+    """Measure a version's ONNX file on the test split of a data set.
+
+    Returns:
+        The card, and view to its figures (see `trainer.evaluation.measure`).
+
+    Raises:
+        ModelFolderError: there is no such version, or its files are altered.
+        DatasetError: the data set cannot be read.
+    """
+    folder = model_path(models_dir, model_id)
+    card = read_card(folder)
+    dataset = load_dataset(data, size=card.input.size)
+    return card, measure_views(onnx_forward(folder / card.file), dataset, card.input, tuple(views))
