@@ -25,6 +25,12 @@ CARD_FORMAT: Final = 1
 ACTIVE_FILE: Final = "active.json"
 CARD_FILE: Final = "card.json"
 MODEL_FILE: Final = "model.onnx"
+WEIGHTS_FILE: Final = "weights.safetensors"
+"""The trained weights in half precision, to fine-tune from; a model may ship without."""
+
+IMAGENET: Final = "imagenet"
+"""In place of a version to start from: torchvision's published weights, which the trainer downloads."""
+
 NAME_PATTERN: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
 
 
@@ -47,6 +53,11 @@ class Card(BaseModel):
     metrics: dict[str, Any] = Field(description="What was measured, with its protocol.")
     created: str = Field(description="UTC time, ISO 8601.")
     intended_use: str = Field("", description="What it is for, and what it must not be used for.")
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether one can fine-tune from it."""
+        return WEIGHTS_FILE in self.sha256
 
     @property
     def id(self) -> str:

@@ -144,6 +144,7 @@ class ModelInfo(Answer):
     serves: list[str] = Field(description="The slots that this version serves now.")
     metrics: dict[str, Any]
     size_bytes: int
+    trainable: bool = Field(False, description="Whether one can fine-tune from it: it ships its weights.")
     problem: str | None = Field(None, description="Why it cannot be used, where that is so.")
 
 
@@ -214,7 +215,7 @@ class JobRequest(Wire):
         min_length=1, max_length=255, description="A name from /v1/datasets.", examples=["fer2013.zip"]
     )
     view: TrainOn = Field("full", description="What is hidden while training; `five` mixes the study's views.")
-    base_model: str | None = Field(None, description="A version to start from, such as first/1; else random weights.")
+    base_model: str | None = Field(None, description="A version to start from, or imagenet; else random weights.")
     name: str | None = Field(
         None, pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="The new model's name; the view's name if absent."
     )

@@ -26,6 +26,16 @@ from shared.preprocessing import resize, to_gray
 
 MAX_PIXELS: Final = 40_000_000
 MAX_NAMED: Final = 5
+UNREADABLE: Final = (
+    OSError,
+    EOFError,
+    RuntimeError,  # an encrypted member of a zip
+    ValueError,
+    zlib.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)
+"""What reading a broken image raises."""
 
 Faces = npt.NDArray[np.uint8]
 
@@ -149,15 +159,7 @@ def _read_files(path: Path) -> Iterator[_Image]:
             try:
                 content = archive.read(entry.name) if archive else (path.parent / entry.name).read_bytes()
                 yield _image(entry.split, entry.label, entry.name, _decode(content))
-            except (
-                OSError,
-                EOFError,
-                RuntimeError,
-                ValueError,
-                zlib.error,
-                zipfile.BadZipFile,
-                Image.DecompressionBombError,
-            ):
+            except UNREADABLE:
                 unreadable.append(entry)
     finally:
         if archive:

@@ -6,7 +6,6 @@ without it sees features of 24 x 24 where the original's are 12 x 12 (deep resid
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 import torch
 from safetensors import SafetensorError
@@ -16,11 +15,8 @@ from torchvision.models import get_model, get_model_weights
 
 from shared.errors import ModelFolderError
 from shared.labels import LABELS
-from shared.model_folder import model_path, read_card
+from shared.model_folder import IMAGENET, WEIGHTS_FILE, model_path, read_card
 from trainer.errors import BaseModelError
-
-WEIGHTS_FILE: Final = "weights.safetensors"
-IMAGENET: Final = "imagenet"
 
 
 def build_network(architecture: str, *, max_pool: bool = False) -> nn.Module:
@@ -73,7 +69,7 @@ def _version(model_id: str, architecture: str, models_dir: Path) -> Mapping[str,
         card = read_card(folder)
     except ModelFolderError as error:
         raise BaseModelError(f"Cannot start from {model_id}: {error}") from error
-    if WEIGHTS_FILE not in card.sha256:
+    if not card.has_weights:
         raise BaseModelError(f"{model_id} ships no {WEIGHTS_FILE}, so one cannot fine-tune from it; choose another.")
     if card.architecture != architecture:
         raise BaseModelError(f"{model_id} is a {card.architecture}; choose that architecture to start from it.")

@@ -20,7 +20,7 @@ from torch import nn
 
 from shared.errors import HalffaceError
 from shared.masking import STUDY_VIEWS, View
-from shared.model_folder import Card, read_card, write_atomically, write_model
+from shared.model_folder import WEIGHTS_FILE, Card, read_card, write_atomically, write_model
 from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder, RunState, utc_now
 from shared.schemas import JobProgress, JobRequest, JobState
@@ -29,7 +29,7 @@ from trainer.data import Dataset, load_dataset
 from trainer.errors import Stopped
 from trainer.evaluation import Forward, logits_of, measure
 from trainer.export import export_model, onnx_forward
-from trainer.network import WEIGHTS_FILE, build_network, load_base
+from trainer.network import build_network, load_base
 from trainer.settings import Settings
 from trainer.training import Hooks, Plan, choose_device, train
 

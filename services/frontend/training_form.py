@@ -49,7 +49,7 @@ def show_form(datasets: DatasetList, models: Sequence[ModelInfo]) -> JobRequest 
         left.error(dataset.problem, icon=":material/folder_off:")
         return None
     with left, st.form("training", border=False):
-        return _fields(dataset, [model for model in models if not model.problem])
+        return _fields(dataset, [model for model in models if model.trainable and not model.problem])
 
 
 def _show_counts(dataset: DatasetInfo) -> None:

@@ -80,6 +80,7 @@ class ModelCatalogue:
                 "architecture": card.architecture,
                 "created": card.created,
                 "metrics": card.metrics,
+                "trainable": card.has_weights,
                 "size_bytes": _size_bytes(model_path(self._models_dir, model_id)),
             }
         )

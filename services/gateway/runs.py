@@ -18,6 +18,7 @@ from services.gateway.dataset_catalogue import DatasetCatalogue
 from services.gateway.job_queue import JobQueue, QueueSnapshot
 from services.gateway.model_catalogue import ModelCatalogue
 from shared.errors import ModelFolderError, RunFolderError
+from shared.model_folder import IMAGENET
 from shared.run_folder import RunFolder, RunState, utc_now
 from shared.schemas import Job, JobList, JobRequest, JobState, MetricList
 from shared.web import ApiError
@@ -154,14 +155,21 @@ class Runs:
             raise _invalid("dataset", f"There is no data set '{asked.dataset}'; /v1/datasets lists those there are.")
         if dataset.problem:
             raise _invalid("dataset", f"The data set cannot be trained on: {dataset.problem}")
-        if asked.base_model is None:
-            return
+        if asked.base_model is not None and asked.base_model != IMAGENET:
+            self._check_base(asked.base_model, asked.settings.architecture)
+
+    def _check_base(self, base_model: str, architecture: str) -> None:
         try:
-            card = self._models.card(asked.base_model)
+            card = self._models.card(base_model)
         except ModelFolderError as error:
             raise _invalid("base_model", f"The base model cannot be used: {error}") from error
         if card is None:
-            raise _invalid("base_model", f"There is no model '{asked.base_model}'; /v1/models lists those there are.")
+            raise _invalid("base_model", f"There is no model '{base_model}'; /v1/models lists those there are.")
+        if not card.has_weights:
+            raise _invalid("base_model", f"{base_model} ships no weights to start from; choose another model.")
+        if card.architecture != architecture:
+            sentence = f"{base_model} is a {card.architecture}; choose that architecture to start from it."
+            raise _invalid("settings.architecture", sentence)
 
     def _with_messages(self, jobs: list[Job]) -> list[Job]:
         """Return the jobs, those that wait with a sentence that says why."""

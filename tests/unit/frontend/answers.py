@@ -88,6 +88,7 @@ def a_model(view: str = "five", serves: tuple[str, ...] = tuple(STUDY_VIEWS)) ->
         serves=list(serves),
         metrics={},
         size_bytes=1,
+        trainable=True,
     )
 
 

@@ -19,7 +19,7 @@ def write_zip(path: Path, labels: tuple[str, ...] = LABELS, splits: tuple[str, .
     return path
 
 
-def write_small_model(models_dir: Path, version: str = "1", **changes: Any) -> Card:
+def write_small_model(models_dir: Path, version: str = "1", *, weights: bool = True, **changes: Any) -> Card:
     """Write `first/<version>`, whose network is a text: the gateway checks digests and runs no network."""
     network = models_dir.parent / "network"
     network.write_text("a network")
@@ -34,4 +34,5 @@ def write_small_model(models_dir: Path, version: str = "1", **changes: Any) -> C
         "metrics": {"accuracy": 0.6},
         "created": utc_now(),
     }
-    return write_model(models_dir, {"model.onnx": network}, {**card, **changes})
+    names = ("model.onnx", "weights.safetensors") if weights else ("model.onnx",)
+    return write_model(models_dir, dict.fromkeys(names, network), {**card, **changes})

@@ -15,7 +15,7 @@ from shared.run_folder import RunFolder, RunState
 from shared.schemas import Job, JobRequest, JobState
 from shared.web import ApiError
 
-from .folders import write_zip
+from .folders import write_small_model, write_zip
 
 ASKED = JobRequest(dataset="faces.zip")
 
@@ -68,6 +68,28 @@ def test_a_data_set_with_a_problem_is_refused_with_the_problem(runs: Runs, folde
 
 def test_a_base_model_that_exists_is_taken(runs: Runs) -> None:
     assert runs.start(JobRequest(dataset="faces.zip", base_model="first/1")).request.base_model == "first/1"
+
+
+def test_imagenet_is_taken_without_a_folder(runs: Runs) -> None:
+    assert runs.start(JobRequest(dataset="faces.zip", base_model="imagenet")).request.base_model == "imagenet"
+
+
+def test_a_base_model_without_weights_is_refused_by_field(runs: Runs, folder: Path) -> None:
+    write_small_model(folder / "models", "3", weights=False)
+
+    error = refusal(lambda: runs.start(JobRequest(dataset="faces.zip", base_model="first/3")))
+
+    assert (error.status, error.field) == (422, "base_model")
+    assert "no weights" in error.message
+
+
+def test_a_base_model_of_another_architecture_is_refused_by_field(runs: Runs, folder: Path) -> None:
+    write_small_model(folder / "models", "3", architecture="resnet50")
+
+    error = refusal(lambda: runs.start(JobRequest(dataset="faces.zip", base_model="first/3")))
+
+    assert (error.status, error.field) == (422, "settings.architecture")
+    assert "resnet50" in error.message
 
 
 @pytest.mark.parametrize("model", ["first/2", "../first/1", "nonsense"])

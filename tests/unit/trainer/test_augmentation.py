@@ -58,7 +58,7 @@ def test_the_size_is_what_was_asked_for_and_pixels_stay_in_range(
     changed = augment(faces, settings, size, step_rng(0, 1))
     assert changed.shape == (64, size, size)
     assert changed.dtype == torch.float32
-    assert 0 <= float(changed.min())
+    assert float(changed.min()) >= 0
     assert float(changed.max()) <= 255
 
 

@@ -130,7 +130,7 @@ def test_a_newest_file_without_a_position_is_passed_over(tmp_path: Path) -> None
 def test_where_no_file_can_be_read_a_sentence_says_so(tmp_path: Path) -> None:
     for path in two_checkpoints(tmp_path)[1:]:
         path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(CheckpointError, match="None of the 2 checkpoints in .* can be read; start the run anew"):
+    with pytest.raises(CheckpointError, match=r"None of the 2 checkpoints in .* can be read; start the run anew"):
         load_checkpoint(tmp_path, *make_parts())
 
 
@@ -143,7 +143,7 @@ def test_a_checkpoint_of_another_network_is_refused_with_a_sentence(tmp_path: Pa
 def test_nothing_is_written_where_there_is_no_room_for_it(tmp_path: Path) -> None:
     in_the_way = tmp_path / "checkpoints"
     in_the_way.write_text("a file where the folder should be")
-    with pytest.raises(OSError, match="exists|directory"):
+    with pytest.raises(OSError, match=r"exists|directory"):
         save_checkpoint(in_the_way, POSITION, *make_parts())
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
 

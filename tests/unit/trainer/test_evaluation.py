@@ -8,7 +8,6 @@ import numpy.typing as npt
 import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
-from torch import nn
 
 from shared.labels import LABELS
 from shared.masking import Hidden, View
@@ -137,7 +136,7 @@ def test_each_face_is_seen_with_its_part_hidden(
 def test_a_network_answers_alike_in_any_batch_size_and_is_left_in_eval_mode(faces: npt.NDArray[np.uint8]) -> None:
     torch.manual_seed(0)
     network, spec = build_network("resnet18"), InputSpec(size=16)
-    nn.init.normal_(network.fc.weight)
+    network.state_dict()["fc.weight"].normal_()
     forward = torch_forward(network.train(), torch.device("cpu"))
     whole = logits_of(forward, faces, View.UPPER, spec)
     assert whole.dtype == np.float32

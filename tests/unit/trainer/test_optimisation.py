@@ -1,5 +1,6 @@
 """Optimiser, schedule and average do what the settings say."""
 
+import itertools
 import math
 
 import pytest
@@ -31,7 +32,7 @@ def test_after_the_warm_up_the_rate_falls_by_half_a_cosine_to_zero() -> None:
     assert cooling[0] == pytest.approx(0.5)
     assert cooling[450] == pytest.approx(0.25)
     assert cooling[-1] == pytest.approx(0.0, abs=1e-12)
-    assert all(after < before for before, after in zip(cooling, cooling[1:], strict=False))
+    assert all(after < before for before, after in itertools.pairwise(cooling))
 
 
 def test_a_short_run_warms_up_for_a_fifth_at_most() -> None:
@@ -89,7 +90,7 @@ def test_adamw_is_the_usual_optimiser() -> None:
 # --- average of the weights ------------------------------------------------------------------------------------------
 
 
-def small_network() -> nn.Module:
+def small_network() -> nn.Sequential:
     """Return a network with weights, running statistics and a counter."""
     return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
 
@@ -117,17 +118,17 @@ def test_an_average_without_decay_is_the_network() -> None:
     network = small_network()
     average = average_of(network, 0.0)
     for _ in range(3):
-        nn.init.normal_(network[0].weight)
+        network.state_dict()["0.weight"].normal_()
         average.update_parameters(network)
-    assert torch.equal(average.module[0].weight, network[0].weight)
+    assert torch.equal(average.module.state_dict()["0.weight"], network.state_dict()["0.weight"])
 
 
 def test_the_average_is_a_copy(quick_settings: TrainSettings) -> None:
     network = small_network()
     average = average_of(network, quick_settings.ema_decay)
-    before = average.module[0].weight.clone()
-    nn.init.zeros_(network[0].weight)
-    assert torch.equal(average.module[0].weight, before)
+    before = average.module.state_dict()["0.weight"].clone()
+    network.state_dict()["0.weight"].zero_()
+    assert torch.equal(average.module.state_dict()["0.weight"], before)
 
 
 # --- class weights ---------------------------------------------------------------------------------------------------

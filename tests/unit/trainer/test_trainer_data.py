@@ -83,7 +83,7 @@ def test_one_other_pixel_and_one_other_label_change_the_fingerprint(
     images: list[Picture], as_folder: Dataset, tmp_path: Path
 ) -> None:
     first = images[0]
-    changed = [first._replace(face=first.face ^ 1), first._replace(label="sad", name="moved")]
+    changed = [first._replace(face=255 - first.face), first._replace(label="sad", name="moved")]
     prints = {
         load_dataset(write_zip(tmp_path / f"{number}.zip", [image, *images[1:]])).fingerprint
         for number, image in enumerate(changed)

@@ -1,0 +1,25 @@
+"""The README says what the cards say."""
+
+import re
+from pathlib import Path
+
+from trainer.report import released_table
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_is_the_one_that_the_command_prints() -> None:
+    match = re.search(r"<!-- table: python -m trainer table -->\n(.*?)\n<!-- end of table -->", README, re.DOTALL)
+    assert match
+    assert match[1] == released_table(ROOT / "models")
+
+
+def test_every_file_that_it_names_is_there() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_architecture_stays_short() -> None:
+    assert len((ROOT / "ARCHITECTURE.md").read_text().splitlines()) <= 80
