@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from apiflask import APIBlueprint
 
-from services.gateway.openapi import answer
 from services.gateway.parts import parts
+from shared.openapi import answer
 from shared.schemas import Health
 from shared.web import ApiError
 

@@ -6,8 +6,9 @@ from apiflask import APIBlueprint
 from flask import Response, request, url_for
 from pydantic import Field
 
-from services.gateway.openapi import BAD_JSON, NO_QUEUE, answer
+from services.gateway.openapi import BAD_JSON, NO_QUEUE
 from services.gateway.parts import parts
+from shared.openapi import answer
 from shared.schemas import Job, JobList, JobLog, JobRequest, JobState, MetricList, Wire
 
 EXAMPLE: Final[dict[str, Any]] = {"dataset": "fer2013.zip", "view": "upper", "settings": {"epochs": 5}}

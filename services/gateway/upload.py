@@ -10,8 +10,9 @@ from flask import Response, json, request
 from pydantic import BaseModel, Field
 
 from services.gateway.inference_client import ClassData
-from services.gateway.openapi import INFERENCE_ERRORS, JSON, inline_schema, request_body
+from services.gateway.openapi import INFERENCE_ERRORS
 from services.gateway.parts import parts
+from shared.openapi import JSON, inline_schema, request_body
 from shared.schemas import SLOTS, Answer, Slot
 from shared.web import ApiError
 
