@@ -1,7 +1,7 @@
 """The form that starts a training job: data set, view, base model and settings; returns the request it stands for."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import streamlit as st
 from pydantic import ValidationError
@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from services.frontend import charts, words
 from services.frontend.settings_fields import more_settings, setting
 from shared.errors import HalffaceError
+from shared.model_folder import IMAGENET
 from shared.schemas import Architecture, DatasetInfo, DatasetList, JobRequest, ModelInfo, TrainOn, TrainSettings
 
 EMPTY_FOLDER = """
@@ -24,6 +25,7 @@ It is on Kaggle as
 (the CSV). Any other folder of that layout works too. Then press Look again.
 """
 RANDOM = "Random weights"
+IMAGENET_WEIGHTS = "ImageNet weights (downloaded)"
 
 
 class SettingsError(HalffaceError):
@@ -69,8 +71,8 @@ def _fields(dataset: DatasetInfo, models: list[ModelInfo]) -> JobRequest | None:
     )
     base = second.selectbox(
         "Start from",
-        [None, *models],
-        format_func=lambda model: f"{model.id} ({words.view_name(model.view).lower()})" if model else RANDOM,
+        [None, *models, IMAGENET],
+        format_func=_base_name,
         key="base",
         help="A model to go on from; it keeps that model's network. Random weights take longer.",
     )
@@ -83,11 +85,19 @@ def _fields(dataset: DatasetInfo, models: list[ModelInfo]) -> JobRequest | None:
         values |= more_settings()
     if not st.form_submit_button("Start training", type="primary", icon=":material/play_arrow:"):
         return None
-    if base is not None and base.architecture in get_args(Architecture):
+    if isinstance(base, ModelInfo) and base.architecture in get_args(Architecture):
         values["architecture"] = base.architecture
-    return JobRequest(
-        dataset=dataset.name, view=view, base_model=base.id if base else None, settings=checked_settings(values)
-    )
+    base_model = base.id if isinstance(base, ModelInfo) else base
+    return JobRequest(dataset=dataset.name, view=view, base_model=base_model, settings=checked_settings(values))
+
+
+def _base_name(base: ModelInfo | Literal["imagenet"] | None) -> str:
+    """Return in words what a training starts from."""
+    if base is None:
+        return RANDOM
+    if base == IMAGENET:
+        return IMAGENET_WEIGHTS
+    return f"{base.id} ({words.view_name(base.view).lower()})"
 
 
 def checked_settings(values: dict[str, Any]) -> TrainSettings:

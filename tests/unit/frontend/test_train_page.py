@@ -36,6 +36,13 @@ def test_a_job_is_started_with_what_the_form_says(gateway: SmallGateway):
     assert gateway.jobs_asked == [JobRequest(dataset="faces.zip", view="lower", settings=settings)]
 
 
+def test_a_training_can_start_from_imagenet_weights(gateway: SmallGateway):
+    page = open_page("train")
+    page.selectbox(key="base").select_index(2)
+    press(page, "Start training")
+    assert gateway.jobs_asked[0].base_model == "imagenet"
+
+
 def test_a_base_model_brings_its_own_architecture(gateway: SmallGateway):
     page = open_page("train")
     page.selectbox(key="base").select_index(1)
