@@ -5,6 +5,7 @@ or altered is passed over for the one before. What is random is drawn from gener
 is all there is to their state.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Final
@@ -46,7 +47,8 @@ def save_checkpoint(
     tensors |= _optimizer_tensors(optimizer)
     flat = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     path = folder / f"step-{position.step:09d}.safetensors"
-    write_atomically(path, save(flat, metadata={"position": position.model_dump_json()}))
+    metadata = {"position": position.model_dump_json(), "sha256": _digest(flat)}
+    write_atomically(path, save(flat, metadata=metadata))
     for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
@@ -67,17 +69,17 @@ def load_checkpoint(
     for path in paths:
         try:
             position, tensors = _read(path)
-        except (SafetensorError, OSError, ValidationError, KeyError, json.JSONDecodeError):
+        except (SafetensorError, OSError, ValidationError, KeyError, json.JSONDecodeError, CheckpointError):
             continue
         try:
             network.load_state_dict(_below("network.", tensors))
             average.load_state_dict(_below("average.", tensors))
             _restore_optimizer(optimizer, tensors)
         except (RuntimeError, ValueError) as error:
-            raise CheckpointError(f"{path} belongs to another network; start a new run.") from error
+            raise CheckpointError(f"The checkpoint {path.name} belongs to another network; start a new run.") from error
         return position
     if paths:
-        raise CheckpointError(f"None of the {len(paths)} checkpoints in {folder} can be read; start the run anew.")
+        raise CheckpointError(f"None of the run's {len(paths)} checkpoints can be read; start the run anew.")
     return None
 
 
@@ -91,8 +93,21 @@ def save_weights(path: Path, network: nn.Module, *, half: bool = False) -> None:
 
 def _read(path: Path) -> tuple[Position, dict[str, Tensor]]:
     with safe_open(path, framework="pt") as file:
-        position = Position.model_validate_json((file.metadata() or {})["position"])
-        return position, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+        metadata = file.metadata() or {}
+        position = Position.model_validate_json(metadata["position"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+    if metadata["sha256"] != _digest(tensors):
+        raise CheckpointError(f"The checkpoint {path.name} was altered.")
+    return position, tensors
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    """Return the SHA-256 of the tensors' names and bytes."""
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(tensors[key].contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -107,8 +107,11 @@ def load_dataset(path: Path, *, size: int = 48, validation_share: float = 0.1) -
         "validation": [image for image in kept if image.digest in held_out],
         "test": [image for image in images if image.split == "test"],
     }
-    if not parts["train"] or not parts["validation"]:
-        raise DatasetError(f"{path.name} has too few training images to hold out a validation part; add some.")
+    lost = [label for label in LABELS if all(image.label != label for image in parts["train"])]
+    if lost:
+        raise DatasetError(
+            f"{path.name} has too few training images of {', '.join(lost)} to hold out a validation part; add some."
+        )
     train_total = sum(image.split == "train" for image in images)
     return Dataset(
         name=path.name,

@@ -5,6 +5,7 @@ HalffaceError
 └── TrainerError
     ├── BaseModelError      a model to start from that is missing or does not fit
     ├── CheckpointError     no checkpoint of a run can be read
+    ├── DivergedError       a training whose loss is no finite number any more
     ├── ExportError         an exported network that does not answer as the trained one
     └── Stopped             somebody asked the training to stop; its checkpoint is written
 """
@@ -22,6 +23,10 @@ class BaseModelError(TrainerError):
 
 class CheckpointError(TrainerError):
     """No checkpoint of a run can be read."""
+
+
+class DivergedError(TrainerError):
+    """A training whose loss is no finite number any more."""
 
 
 class ExportError(TrainerError):

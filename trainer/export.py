@@ -207,9 +207,10 @@ def require_parity(what: str, figures: dict[str, float]) -> None:
         ExportError: fewer than 99 % of the faces keep their class, accuracy falls by more than 0.3 points, or a logit
             is not finite.
     """
+    if not np.isfinite(figures["largest_difference"]):
+        raise ExportError(f"The {what} file was refused: it answers with numbers that are not finite.")
     loss = figures["accuracy_before"] - figures["accuracy"]
-    finite = np.isfinite(figures["largest_difference"])
-    if figures["agreement"] < MIN_AGREEMENT or loss > MAX_ACCURACY_LOSS or not finite:
+    if figures["agreement"] < MIN_AGREEMENT or loss > MAX_ACCURACY_LOSS:
         raise ExportError(
             f"The {what} file was refused: {figures['agreement']:.2%} of {figures['faces']} validation faces keep "
             f"their class (99 % needed) and accuracy falls by {loss * 100:.2f} points (0.3 allowed)."

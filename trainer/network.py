@@ -5,6 +5,7 @@ without it sees features of 24 x 24 where the original's are 12 x 12 (deep resid
 """
 
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -57,7 +58,7 @@ def _imagenet(architecture: str) -> Mapping[str, torch.Tensor]:
     try:
         weights = get_model_weights(architecture).DEFAULT
         state: Mapping[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException) as error:
         message = "The ImageNet weights could not be downloaded; check the network or start from random weights."
         raise BaseModelError(message) from error
     return {key: value for key, value in state.items() if not key.startswith("fc.")}

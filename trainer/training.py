@@ -6,6 +6,7 @@ interrupted run ends with the same weights, bit for bit, as one that was never s
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from shared.schemas import JobProgress, MetricRow, TrainSettings
 from trainer.augmentation import ViewMix, augment, step_rng, view_mix
 from trainer.checkpoints import Position, load_checkpoint, save_checkpoint, save_weights
 from trainer.data import Dataset
-from trainer.errors import CheckpointError, Stopped
+from trainer.errors import CheckpointError, DivergedError, Stopped
 from trainer.evaluation import accuracy, cross_entropy, logits_of, torch_forward
 from trainer.optimisation import average_of, build_optimizer, class_weights, learning_rate
 
@@ -52,7 +53,7 @@ class Plan:
     def size_at(self, epoch: int) -> int:
         """Return the input size of an epoch: three equal stages from `grow_from` to `size`, in multiples of 8."""
         start, end = self.settings.grow_from or self.settings.size, self.settings.size
-        stage = min(2, 3 * epoch // self.settings.epochs)
+        stage = 2 if epoch == self.settings.epochs - 1 else 3 * epoch // self.settings.epochs
         return end if stage == 2 else start + (end - start) * stage // 2 // 8 * 8
 
     def mix_at(self, step: int) -> ViewMix:
@@ -181,6 +182,7 @@ def train(
     Raises:
         Stopped: asked to stop; a checkpoint is written.
         CheckpointError: the run's checkpoints cannot be read.
+        DivergedError: the loss is no finite number any more.
     """
     run, hooks = Run(plan, data, network, device, folder), hooks or Hooks()
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -202,6 +204,10 @@ def _epoch(run: Run, hooks: Hooks) -> None:
     while position.step_in_epoch < plan.steps_per_epoch:
         start = position.step_in_epoch * size
         loss = run.step(order[start : start + size].to(run.device))
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"The loss is no finite number any more in epoch {position.epoch + 1}; choose a lower learning rate."
+            )
         position.loss = loss if position.loss is None else 0.98 * position.loss + 0.02 * loss
         position.step += 1
         position.step_in_epoch += 1

@@ -130,7 +130,7 @@ def test_a_newest_file_without_a_position_is_passed_over(tmp_path: Path) -> None
 def test_where_no_file_can_be_read_a_sentence_says_so(tmp_path: Path) -> None:
     for path in two_checkpoints(tmp_path)[1:]:
         path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(CheckpointError, match=r"None of the 2 checkpoints in .* can be read; start the run anew"):
+    with pytest.raises(CheckpointError, match=r"None of the run's 2 checkpoints can be read; start the run anew"):
         load_checkpoint(tmp_path, *make_parts())
 
 
@@ -175,3 +175,17 @@ def test_half_weights_are_half_and_counters_stay_whole_numbers(tmp_path: Path) -
     kinds = {key: value.dtype for key, value in load_file(tmp_path / "w.safetensors").items()}
     assert kinds.pop("1.num_batches_tracked") == torch.int64
     assert set(kinds.values()) == {torch.float16}
+
+
+def test_an_altered_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    parts = make_parts()
+    save_checkpoint(tmp_path, Position(step=1), *parts)
+    newest = save_checkpoint(tmp_path, Position(step=2), *parts)
+    content = bytearray(newest.read_bytes())
+    content[-5] ^= 0xFF
+    newest.write_bytes(content)
+
+    position = load_checkpoint(tmp_path, *make_parts())
+
+    assert position is not None
+    assert position.step == 1

@@ -309,3 +309,11 @@ def test_too_few_images_to_hold_any_out_are_refused(images: list[Picture], tmp_p
 def test_a_part_cannot_be_changed_by_accident(as_folder: Dataset) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         as_folder.train.names = []  # type: ignore[misc]
+
+
+def test_a_class_of_which_only_the_held_out_image_would_be_left_is_refused_by_name(
+    images: list[Picture], tmp_path: Path
+) -> None:
+    few = [image for image in images if (image.split, image.label) != ("train", "fear") or image.name.endswith("000")]
+    sentence = refusal(write_folder(tmp_path / "data", few))
+    assert "too few training images of fear to" in sentence

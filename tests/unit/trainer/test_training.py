@@ -12,7 +12,7 @@ from torch import nn
 from shared.run_folder import RunFolder
 from shared.schemas import JobProgress, TrainSettings
 from trainer.data import Dataset, load_dataset
-from trainer.errors import CheckpointError, Stopped
+from trainer.errors import CheckpointError, DivergedError, Stopped
 from trainer.network import build_network
 from trainer.training import Hooks, Plan, choose_device, choose_dtype, train
 
@@ -264,6 +264,21 @@ def test_more_faces_asked_for_than_there_are_make_one_step_an_epoch(settings: Tr
 def test_a_growing_run_begins_small_and_ends_at_its_size(settings: TrainSettings) -> None:
     plan = Plan(settings.model_copy(update={"epochs": 9, "grow_from": 32, "size": 48}), "full", 56)
     assert [plan.size_at(epoch) for epoch in range(9)] == [32] * 3 + [40] * 3 + [48] * 3
+
+
+@pytest.mark.parametrize(("epochs", "sizes"), [(1, [48]), (2, [32, 48]), (3, [32, 40, 48])])
+def test_a_short_growing_run_ends_at_its_size_too(settings: TrainSettings, epochs: int, sizes: list[int]) -> None:
+    plan = Plan(settings.model_copy(update={"epochs": epochs, "grow_from": 32, "size": 48}), "full", 56)
+    assert [plan.size_at(epoch) for epoch in range(epochs)] == sizes
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    network = small_network()
+    next(network.parameters()).data.fill_(float("nan"))
+    with pytest.raises(DivergedError, match="lower learning rate"):
+        run_once(noise, settings, tmp_path, network=network)
 
 
 def test_nothing_is_hidden_before_its_time(settings: TrainSettings) -> None:
