@@ -175,7 +175,7 @@ def work(settings: Settings) -> int:
             log_job_description=False,
         )
         worker.runs_settings = settings
-        worker.work(logging_level=settings.log_level, with_scheduler=False)
+        worker.work(logging_level="WARNING", with_scheduler=False)  # its INFO tells of every look at the queue
     except redis.exceptions.ConnectionError:
         log.error("The queue at TRAINER_REDIS_URL does not answer; start it, or correct the address.")
         return 1

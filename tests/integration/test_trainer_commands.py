@@ -1,0 +1,85 @@
+"""The trainer's commands as a person types them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.model_folder import list_models, read_active
+
+
+class Commands:
+    """Runs `python -m trainer` with folders of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.models, self.runs = folder / "models", folder / "runs"
+
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "TRAINER_MODELS_DIR": str(self.models),
+            "TRAINER_RUNS_DIR": str(self.runs),
+            "TRAINER_DEVICE": "cpu",
+        }
+        command = [sys.executable, "-m", "trainer", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> Commands:
+    return Commands(tmp_path)
+
+
+def test_a_network_is_trained_promoted_measured_and_shown(trainer: Commands, drawn_dataset: Path) -> None:
+    data = ("--data", str(drawn_dataset))
+    small = ("--epochs", "1", "--size", "16", "--batch-size", "32", "--no-flip")
+    done = trainer("train", *data, "--view", "upper", "--name", "mine", *small)
+    assert done.returncode == 0, done.stderr
+    ((version, card),) = list_models(trainer.models)
+    assert f"finished: {version}" in done.stdout
+    assert card.training["request"]["settings"]["flip"] is False  # type: ignore[union-attr]
+
+    assert trainer("promote", version, "--slots", "upper", "left").returncode == 0
+    assert read_active(trainer.models) == {"upper": version, "left": version}
+
+    measured = trainer("evaluate", version, *data, "--views", "upper", "diagonal", "--json")
+    figures = json.loads(measured.stdout)
+    assert figures["upper"] == card.metrics["test"]["upper"]  # type: ignore[union-attr]
+    assert figures["diagonal"]["count"] == 21
+
+    table = trainer("table").stdout.splitlines()
+    assert [line.split(" | ")[:2] for line in table[2:]] == [["| upper", version], ["| left", version]]
+
+
+def test_a_version_from_which_one_fine_tunes_gives_the_start(
+    trainer: Commands, models_dir: Path, drawn_dataset: Path
+) -> None:
+    shutil.copytree(models_dir, trainer.models)
+    ((version, _),) = list_models(models_dir)
+    words = ("--data", str(drawn_dataset), "--view", "left", "--base-model", version, "--epochs", "1", "--size", "16")
+    done = trainer("train", *words)
+    assert done.returncode == 0, done.stderr
+    assert {card.view for _, card in list_models(trainer.models)} == {"five", "left"}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("train", "--data", "absent.zip"), "There is no data set at"),
+        (("train", "--data", "absent.zip", "--epochs", "none"), "The setting epochs must be a whole number"),
+        (("promote", "first/9", "--slots", "full"), "holds no card.json"),
+        (("resume", "nothing"), "There is no job 'nothing'"),
+        (("evaluate", "nonsense", "--data", "absent.zip"), "is not a model"),
+        (("worker",), "Set TRAINER_REDIS_URL"),
+    ],
+    ids=["no data", "bad setting", "no model", "no run", "bad name", "no queue"],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(trainer: Commands, words: tuple[str, ...], sentence: str) -> None:
+    done = trainer(*words)
+    assert done.returncode != 0
+    assert sentence in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
