@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.t
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format clean install
+.PHONY: help up test check bench format clean install
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: $(VENV)/.dev ## format, lint, types, import rules
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench: $(VENV)/.stack ## measure how fast the released networks answer
+	@PYTHONPATH=. $(BIN)/python benchmarks/network_speed.py
 
 format: $(VENV)/.dev ## put the code into its one format
 	@$(BIN)/ruff format .
