@@ -29,6 +29,9 @@ from shared.schemas import Job, JobProgress, JobRequest, JobState, MetricRow
 Content = TypeVar("Content", bound=BaseModel)
 
 RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+QUEUE_NAME = "trainer"
+"""The queue between the gateway and the workers."""
+
 TRAIN_FUNCTION = "trainer.jobs.train"
 """The one function that may be queued; the gateway names it, the worker checks it."""
 

@@ -246,7 +246,7 @@ class JobProgress(Answer):
     step: int = 0
     steps: int = 0
     loss: float | None = Field(None, description="Training loss, smoothed.")
-    accuracy: float | None = Field(None, description="Validation accuracy on the trained view, 0 to 1.")
+    accuracy: float | None = Field(None, description="Best validation accuracy so far, on the trained view, 0 to 1.")
     images_per_s: float | None = None
     eta_s: float | None = Field(None, description="Seconds until the training ends, as far as one can tell.")
 

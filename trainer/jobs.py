@@ -37,13 +37,13 @@ def train(run_id: str) -> str:
         return "gone"
     from trainer.runs import execute  # torch: only here, in the process that trains, never in the worker that forks it
 
+    configure_json_logs("trainer", settings.log_level)
     _log_to(run.path / "log.txt")
     return execute(run, settings, lambda: stop.asked).state
 
 
 def _log_to(path: Path) -> None:
     """Also write the log, line by line, to the run's folder."""
-    configure_json_logs("trainer", "INFO")
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)

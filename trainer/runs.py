@@ -151,6 +151,7 @@ def register(run: RunFolder, request: JobRequest, data: Dataset, trained: nn.Mod
         ModelFolderError: the version cannot be written.
     """
     last = run.progress()
+    last = last.model_copy(update={"step": last.steps})  # progress is told once a second, so the end may be untold
     run.set_progress(last.model_copy(update={"phase": "exporting", "eta_s": None}))
     spec = InputSpec(size=request.settings.size)
     path = run.path / "export" / "model.onnx"

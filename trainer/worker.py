@@ -22,14 +22,13 @@ from rq.serializers import JSONSerializer
 
 from shared.errors import RunFolderError
 from shared.json_logs import configure_json_logs
-from shared.run_folder import TRAIN_FUNCTION, RunFolder, RunState
+from shared.run_folder import QUEUE_NAME, TRAIN_FUNCTION, RunFolder, RunState
 from shared.schemas import JobState
 from trainer.jobs import ALLOWED
 from trainer.settings import Settings
 
 log = logging.getLogger(__name__)
 
-QUEUE_NAME: Final = "trainer"
 LOOK_SECONDS: Final = 15
 """How often an idle worker looks for runs that were lost."""
 

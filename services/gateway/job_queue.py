@@ -20,10 +20,9 @@ from rq.job import Job as QueuedJob
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
 
-from shared.run_folder import TRAIN_FUNCTION
+from shared.run_folder import QUEUE_NAME, TRAIN_FUNCTION
 from shared.web import ApiError
 
-QUEUE_NAME: Final = "trainer"
 RETRY_AFTER_S: Final = 5
 NO_TIME_LIMIT: Final = -1
 FAILURE_KEPT_S: Final = 86_400

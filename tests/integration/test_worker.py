@@ -85,7 +85,8 @@ def test_a_queued_run_becomes_a_model_version_with_its_card(rooms: Rooms) -> Non
     assert set(card.metrics["test"]) == {"full", "upper", "lower", "left", "right"}
     assert card.metrics["export"]["parity"]["float32"]["agreement"] == 1.0
     assert [row.epoch for row in run.metrics()] == [1, 2]
-    assert run.progress().phase == "done"
+    progress = run.progress()
+    assert (progress.phase, progress.step) == ("done", progress.steps)
 
 
 def test_a_cancelled_run_stops_with_a_checkpoint_and_goes_on_from_it(rooms: Rooms) -> None:
