@@ -195,13 +195,18 @@ class TrainSettings(Wire):
     grow_from: int | None = Field(None, ge=16, le=224, description="Begin at this size and grow to `size`.")
     hide_after: float = Field(0.0, ge=0, lt=1, description="Show whole faces for this share of the run first.")
     hide_share: float = Field(1.0, ge=0, le=1, description="Share of the faces on which the view is applied.")
+    other_share: float = Field(0.0, ge=0, lt=1, description="Share of the faces with any quadrants hidden instead.")
     flip: bool = Field(True, description="Mirror half of the faces, before hiding.")
     shift: float = Field(0.1, ge=0, le=0.5, description="Largest shift, as a share of the side.")
     rotate_degrees: float = Field(12.0, ge=0, le=180)
     zoom: float = Field(0.12, ge=0, le=0.5, description="Largest change of scale, as a share.")
     contrast: float = Field(0.25, ge=0, le=1, description="Largest change of contrast and of brightness.")
     erase: float = Field(0.3, ge=0, le=1, description="Share of the faces with a random rectangle erased.")
+    mixup: float = Field(0.0, ge=0, le=2, description="Blend pairs of faces and labels by Beta(a, a); 0 turns it off.")
     validation_share: float = Field(0.1, gt=0, lt=0.5, description="Part of the training set held out.")
+    duplicate_similarity: float = Field(
+        0.96, ge=0.9, le=1.01, description="Training faces this similar to a test face are left out; 1.01: equal ones."
+    )
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     seed: int = Field(0, ge=0, lt=2**31)
     checkpoint_seconds: float = Field(120.0, gt=0, le=300, description="Longest time between two checkpoints.")

@@ -6,6 +6,7 @@ what one sees.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,11 +42,16 @@ class ViewMix:
         return [self.sets[order[index % len(order)]] for index in range(count)]
 
 
-def view_mix(train_on: str, hide_share: float = 1.0) -> ViewMix:
+def view_mix(train_on: str, hide_share: float = 1.0, other_share: float = 0.0) -> ViewMix:
     """Return the mix for a view, for `five` (the study's views alike) or for `any`.
 
     `any` hides every set of quadrants but all four: no quadrant on one face in four, a half on two in five, and one
     of the ten other sets on the rest.
+
+    Args:
+        train_on: a view, `five` or `any`.
+        hide_share: part of the faces that is hidden so; the rest is shown whole.
+        other_share: part of the faces that is drawn from the mix `any` instead of all this.
     """
     if train_on == "five":
         sets, weights = list(_STUDY_SETS), np.full(5, 1 / 5)
@@ -57,7 +63,38 @@ def view_mix(train_on: str, hide_share: float = 1.0) -> ViewMix:
         sets, weights = [frozenset[int](), QUADRANTS[View(train_on)]], np.array([0.0, 1.0])
     weights = weights * hide_share
     weights[0] += 1 - hide_share
+    if other_share:
+        mixed = view_mix("any")
+        sets += mixed.sets
+        weights = np.concatenate([weights * (1 - other_share), np.array(mixed.weights) * other_share])
     return ViewMix(tuple(sets), tuple(float(weight) for weight in weights / weights.sum()))
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Mixup (Zhang et al. 2018): each face is blended with another of the batch, its loss with the other's label."""
+
+    share: float
+    """Of the face itself, 0.5 to 1; 1 blends nothing."""
+    partners: Tensor
+    """int64 (N,): the index of the other face."""
+
+    @classmethod
+    def draw(cls, count: int, alpha: float, rng: np.random.Generator) -> "Blend":
+        """Draw one share for the batch, from Beta(alpha, alpha), and the pairs; alpha 0 blends nothing."""
+        share = float(rng.beta(alpha, alpha)) if alpha else 1.0
+        return cls(max(share, 1 - share), torch.from_numpy(rng.permutation(count)))
+
+    def apply(self, batch: Tensor) -> Tensor:
+        """Return the blended batch, float32 (N, C, H, W); the batch itself where nothing is blended."""
+        return batch if self.share == 1 else torch.lerp(batch[self.partners.to(batch.device)], batch, self.share)
+
+    def loss(self, criterion: Callable[[Tensor, Tensor], Tensor], logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of `logits` (N, 7) against both labels, int64 (N,), by their shares."""
+        own = criterion(logits, labels)
+        if self.share == 1:
+            return own
+        return self.share * own + (1 - self.share) * criterion(logits, labels[self.partners.to(labels.device)])
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:

@@ -1,8 +1,8 @@
 """Reads a data set into memory: grayscale uint8 faces, labels, a fixed validation part, a fingerprint.
 
-The validation part is taken from the training split by a hash of the pixels, class by class, so it is the same on
-every machine and in whatever form the data comes; equal images always fall on the same side. Training images that
-stand in the test split too, pixel for pixel, are left out of training and validation.
+Training images that are nearly a test image (see `trainer.duplicates`) are left out, and of equal ones with the same
+label one is kept. The validation part is then taken from the training split by a hash of the pixels, class by class, so
+it is the same on every machine and in whatever form the data comes; no image of it is nearly a training image.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from shared.dataset_layout import Entry, iterate_csv, list_images, require_compl
 from shared.errors import DatasetError
 from shared.labels import LABEL_INDEX, LABELS
 from shared.preprocessing import resize, to_gray
+from trainer.duplicates import similarity
 
 MAX_PIXELS: Final = 40_000_000
 MAX_NAMED: Final = 5
@@ -57,6 +58,18 @@ class Part:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """How many images of the training split are not trained on, and why; each is counted once, in this order."""
+
+    equal_to_test: int
+    """Pixel for pixel in the test split too."""
+    nearly_test: int
+    """Not equal, but so similar to a test image that it is likely the same photograph."""
+    repeated: int
+    """Equal to another training image with the same label, of which one is kept."""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A data set ready to train on, and what a card says of it."""
 
@@ -64,7 +77,7 @@ class Dataset:
     train: Part
     validation: Part
     test: Part
-    left_out: int
+    left_out: LeftOut
     fingerprint: str
 
     def describe(self) -> dict[str, Any]:
@@ -73,7 +86,7 @@ class Dataset:
         return {
             "name": self.name,
             "counts": {name: part.counts() for name, part in parts.items()},
-            "left_out_as_test_duplicates": self.left_out,
+            "left_out": asdict(self.left_out),
             "fingerprint": self.fingerprint,
         }
 
@@ -87,40 +100,59 @@ class _Image:
     digest: str
 
 
-def load_dataset(path: Path, *, size: int = 48, validation_share: float = 0.1) -> Dataset:
+def load_dataset(
+    path: Path, *, size: int = 48, validation_share: float = 0.1, duplicate_similarity: float = 0.96
+) -> Dataset:
     """Read a zip, folder or CSV (see `shared.dataset_layout`).
 
     Args:
         path: the data set.
         size: faces are held at `size` x `size` pixels.
         validation_share: part of each class of the training split that is held out.
+        duplicate_similarity: two images at least this similar (`trainer.duplicates.similarity`) are taken for one
+            photograph; above 1, only equal ones are.
 
     Raises:
         DatasetError: missing, incomplete, or with images that cannot be read (named, with their number).
     """
     images = list(_read_csv(path) if require_kind(path) == "csv" else _read_files(path))
-    test_digests = {image.digest for image in images if image.split == "test"}
-    kept = [image for image in images if image.split == "train" and image.digest not in test_digests]
-    held_out = validation_digests(kept, validation_share)
-    parts = {
-        "train": [image for image in kept if image.digest not in held_out],
-        "validation": [image for image in kept if image.digest in held_out],
-        "test": [image for image in images if image.split == "test"],
-    }
-    lost = [label for label in LABELS if all(image.label != label for image in parts["train"])]
-    if lost:
-        raise DatasetError(
-            f"{path.name} has too few training images of {', '.join(lost)} to hold out a validation part; add some."
-        )
-    train_total = sum(image.split == "train" for image in images)
+    test = [image for image in images if image.split == "test"]
+    train = [image for image in images if image.split == "train"]
+    candidates, left_out = _apart_from(test, train, duplicate_similarity)
+    held_out = validation_digests(candidates, validation_share)
+    train = [image for image in candidates if image.digest not in held_out]
+    validation = [image for image in candidates if image.digest in held_out]
+    near = _similarity(validation, train) >= duplicate_similarity
+    train += [image for image, is_near in zip(validation, near, strict=True) if is_near]
+    validation = [image for image, is_near in zip(validation, near, strict=True) if not is_near]
+    for part in (train, validation):
+        lost = [label for label in LABELS if all(image.label != label for image in part)]
+        if lost:
+            raise DatasetError(
+                f"{path.name} has too few training images of {', '.join(lost)} to hold out a validation part; add some "
+                "(copies of one another and of test images do not count)."
+            )
     return Dataset(
         name=path.name,
-        train=_part(parts["train"], size),
-        validation=_part(parts["validation"], size),
-        test=_part(parts["test"], size),
-        left_out=train_total - len(kept),
+        train=_part(train, size),
+        validation=_part(validation, size),
+        test=_part(test, size),
+        left_out=left_out,
         fingerprint=_fingerprint(images),
     )
+
+
+def _apart_from(test: list[_Image], train: list[_Image], threshold: float) -> tuple[list[_Image], LeftOut]:
+    """Return the images of `train` that are no copy of a test image nor of one before them with the same label."""
+    digests = {image.digest for image in test}
+    unequal = [image for image in train if image.digest not in digests]
+    apart = [image for image, near in zip(unequal, _similarity(unequal, test) >= threshold, strict=True) if not near]
+    kept = list({(image.digest, image.label): image for image in apart}.values())
+    return kept, LeftOut(len(train) - len(unequal), len(unequal) - len(apart), len(apart) - len(kept))
+
+
+def _similarity(images: list[_Image], others: list[_Image]) -> npt.NDArray[np.float32]:
+    return similarity([image.face for image in images], [image.face for image in others])
 
 
 def validation_digests(images: list[_Image], share: float) -> set[str]:

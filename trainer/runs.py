@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 PROTOCOL = (
     "All images of the test split, each seen once by the exported file, nothing chosen on them; the epoch was chosen "
     "on a validation part of the training split, fixed by a hash of the pixels; training images that stand in the test "
-    "split pixel for pixel were left out; no test-time augmentation."
+    "split too, or nearly so (see data.left_out), were left out; no test-time augmentation."
 )
 INTENDED_USE = (
     "Research on how much of an emotion can be read from part of a face. Labels are guesses of annotators at posed and "
@@ -114,6 +114,7 @@ def _do(run: RunFolder, settings: Settings, hooks: Hooks) -> Card:
         settings.data_dir / request.dataset,
         size=request.settings.size,
         validation_share=request.settings.validation_share,
+        duplicate_similarity=request.settings.duplicate_similarity,
     )
     torch.manual_seed(request.settings.seed)
     network = build_network(request.settings.architecture, max_pool=request.settings.max_pool)

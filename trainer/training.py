@@ -21,7 +21,7 @@ from shared.model_folder import write_atomically
 from shared.preprocessing import InputSpec, hide_and_normalise
 from shared.run_folder import RunFolder
 from shared.schemas import JobProgress, MetricRow, TrainSettings
-from trainer.augmentation import ViewMix, augment, step_rng, view_mix
+from trainer.augmentation import Blend, ViewMix, augment, step_rng, view_mix
 from trainer.checkpoints import Position, load_checkpoint, save_checkpoint, save_weights
 from trainer.data import Dataset
 from trainer.errors import CheckpointError, DivergedError, Stopped
@@ -59,7 +59,8 @@ class Plan:
     def mix_at(self, step: int) -> ViewMix:
         """Return what is hidden at a step: nothing before `hide_after`, then the view."""
         hidden = step >= self.settings.hide_after * self.steps
-        return view_mix(self.train_on if hidden else "full", self.settings.hide_share)
+        settings = self.settings
+        return view_mix(self.train_on, settings.hide_share, settings.other_share) if hidden else view_mix("full")
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,11 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.network.train()
+        blend = Blend.draw(len(indices), settings.mixup, rng)
+        labels = self.labels[indices]
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            loss = self.criterion(self.network(batch), self.labels[indices])
+            logits = self.network(blend.apply(batch))
+            loss = blend.loss(self.criterion, logits, labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

@@ -1,0 +1,48 @@
+"""Finds faces that are nearly the same picture: another crop, compression, watermark or size of it, or its mirror.
+
+A face's thumbnail, 12 x 12 gray values less their mean, is a perceptual fingerprint; two faces are as similar as their
+thumbnails correlate. On FER2013, looked at by eye, nearly all pairs above 0.96 are one photograph and few below 0.94.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.preprocessing import resize
+
+SIDE: Final = 12
+ROWS_AT_ONCE: Final = 4096
+
+Faces = Sequence[npt.NDArray[np.uint8]]
+Floats = npt.NDArray[np.float32]
+
+
+def similarity(faces: Faces, others: Faces) -> Floats:
+    """Return how similar each face is to that of `others` which is most like it, mirrored or not.
+
+    Args:
+        faces: N grayscale faces, each uint8 (H, W) of any size.
+        others: M such faces; with none of them every similarity is -1.
+
+    Returns:
+        float32 (N,), -1 to 1: the highest Pearson correlation of the thumbnails. A face of one gray alone is like none.
+    """
+    best = np.full(len(faces), -1.0, np.float32)
+    if len(faces) == 0 or len(others) == 0:
+        return best
+    own, theirs = _thumbnails(faces), _thumbnails(others)
+    both = np.concatenate([theirs, theirs[:, :, ::-1]]).reshape(-1, SIDE * SIDE)
+    for start in range(0, len(own), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        best[rows] = (own[rows].reshape(-1, SIDE * SIDE) @ both.T).max(axis=1)
+    return best.clip(-1, 1)
+
+
+def _thumbnails(faces: Faces) -> Floats:
+    """Return float32 (N, 12, 12) with mean 0 and norm 1 each; all 0 where a face has one gray alone."""
+    small = np.stack([resize(face, SIDE) for face in faces]).astype(np.float32)
+    small -= small.mean(axis=(1, 2), keepdims=True)
+    norm = np.linalg.norm(small, axis=(1, 2), keepdims=True)
+    return np.divide(small, norm, out=np.zeros_like(small), where=norm > 0)
