@@ -6,8 +6,17 @@ from pathlib import Path
 
 from services.gateway.remembered import Remembered
 from shared.errors import ModelFolderError
-from shared.model_folder import Card, list_models, model_path, read_active, read_card
-from shared.schemas import ModelInfo, ModelList
+from shared.model_folder import (
+    ActiveModels,
+    Card,
+    list_models,
+    message_of,
+    model_path,
+    read_active_models,
+    read_card,
+)
+from shared.model_registry import previous, serving_since
+from shared.schemas import ModelHistory, ModelInfo, ModelList
 
 _log = logging.getLogger("halfface.gateway.models")
 
@@ -19,11 +28,39 @@ class ModelCatalogue:
         self._models_dir = models_dir
         self._checked: Remembered[str | None] = Remembered()
 
-    def all(self) -> ModelList:
-        """Return every version, sorted by name, and which of them serve."""
-        active = self._active()
+    def all(self, *, archived: bool = False) -> ModelList:
+        """Return every version, sorted by name, and which of them serve; archived ones only if asked for."""
+        state, problem = self._state()
         ids = [model_id for model_id, _ in list_models(self._models_dir)]
-        return ModelList(models=[self._info(model_id, active) for model_id in ids], active=active)
+        shown = [model_id for model_id in ids if archived or model_id not in state.archived]
+        models = [self._info(model_id, state) for model_id in shown]
+        before = {slot: previous(self._models_dir, state, slot) for slot in state.active}
+        return ModelList(
+            models=models,
+            active=state.active,
+            previous={slot: model_id for slot, model_id in before.items() if model_id},
+            problem=problem,
+        )
+
+    def info(self, model_id: str) -> ModelInfo:
+        """Return one version, which may be archived."""
+        return self._info(model_id, self._state()[0])
+
+    def history(self, limit: int) -> ModelHistory:
+        """Return the newest changes of what serves, newest first.
+
+        Raises:
+            ModelFolderError: `active.json` cannot be read.
+        """
+        try:
+            changes = read_active_models(self._models_dir).history
+        except ModelFolderError as error:
+            raise ModelFolderError(message_of(error, self._models_dir)) from error
+        return ModelHistory(changes=list(changes[::-1][:limit]))
+
+    def folder(self, model_id: str) -> Path:
+        """Return a version's folder. Raises ModelFolderError if this is no version's name."""
+        return model_path(self._models_dir, model_id)
 
     def card(self, model_id: str) -> Card | None:
         """Return the card of `<name>/<version>`; None if there is no such model.
@@ -40,21 +77,24 @@ class ModelCatalogue:
         try:
             card = read_card(folder, verify=False)
         except ModelFolderError as error:
-            raise ModelFolderError(self._without_path(error)) from error
+            raise ModelFolderError(message_of(error, self._models_dir)) from error
         problem = self._problem(folder, model_id)
         if problem:
             raise ModelFolderError(problem)
         return card
 
-    def _active(self) -> dict[str, str]:
+    def _state(self) -> tuple[ActiveModels, str | None]:
+        """Return what serves, and why nobody can tell where that is so."""
         try:
-            return read_active(self._models_dir)
+            return read_active_models(self._models_dir), None
         except ModelFolderError as error:
             _log.error("no model counts as active: %s", error)
-            return {}
+            return ActiveModels(), message_of(error, self._models_dir)
 
-    def _info(self, model_id: str, active: dict[str, str]) -> ModelInfo:
+    def _info(self, model_id: str, state: ActiveModels) -> ModelInfo:
         name, version = model_id.split("/")
+        serves = sorted(slot for slot, served in state.active.items() if served == model_id)
+        since = serving_since(state)
         info = ModelInfo(
             id=model_id,
             name=name,
@@ -62,9 +102,11 @@ class ModelCatalogue:
             view="",
             architecture="",
             created="",
-            serves=sorted(slot for slot, served in active.items() if served == model_id),
+            serves=serves,
+            since={slot: since[slot] for slot in serves if slot in since},
             metrics={},
             size_bytes=0,
+            archived=model_id in state.archived,
             problem=None,
         )
         try:
@@ -80,6 +122,7 @@ class ModelCatalogue:
                 "architecture": card.architecture,
                 "created": card.created,
                 "metrics": card.metrics,
+                "fingerprint": _text(card.data.get("fingerprint")),
                 "trainable": card.has_weights,
                 "size_bytes": _size_bytes(model_path(self._models_dir, model_id)),
             }
@@ -92,14 +135,14 @@ class ModelCatalogue:
             try:
                 read_card(folder)
             except ModelFolderError as error:
-                return self._without_path(error)
+                return message_of(error, self._models_dir)
             return None
 
         return self._checked.get(model_id, _files_state(folder), check)
 
-    def _without_path(self, error: ModelFolderError) -> str:
-        """Return the sentence with places as seen from the models folder: a server's paths are its own."""
-        return str(error).replace(f"{self._models_dir}/", "")
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _size_bytes(folder: Path) -> int:

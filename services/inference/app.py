@@ -5,7 +5,7 @@ from typing import Final
 
 from apiflask import APIFlask
 
-from services.inference import health, models, original, predict
+from services.inference import health, models, original, predict, self_test
 from services.inference.parts import add_parts
 from services.inference.settings import Settings, load_settings
 from shared.web import configure_json_logs, make_app
@@ -45,6 +45,6 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     )
     app.tags = [{"name": name, "description": description} for name, description in TAGS.items()]
     add_parts(app, settings)
-    for resource in (predict, original, models, health):
+    for resource in (predict, original, models, self_test, health):
         app.register_blueprint(resource.blueprint)
     return app

@@ -19,6 +19,12 @@ blueprint = APIBlueprint("health", __name__)
 @blueprint.output(Health)
 @blueprint.doc(tags=["health"], responses=NOT_READY)
 def readyz() -> Health | tuple[Health, int]:
-    """Ready: at least one model is loaded."""
-    reason = parts().models.served().why_not_ready()
-    return (Health(status="unavailable", reason=reason), 503) if reason else Health(status="ok", reason=None)
+    """Ready: at least one model is loaded
+
+    Where a version was refused and the one before it goes on serving, the reason says so.
+    """
+    served = parts().models.served()
+    reason = served.why_not_ready()
+    if reason:
+        return Health(status="unavailable", reason=reason), 503
+    return Health(status="ok", reason=" ".join(served.problems) or None)

@@ -1,11 +1,12 @@
 """Which network serves which slot, kept in step with the models folder while the service runs.
 
-A thread looks at `active.json` once a second. New versions are loaded beside the old ones and all slots change by one
-assignment, so a request sees either the old models or the new ones. A slot whose new version cannot be loaded keeps
-its old one.
+A thread looks at `active.json` twice a second. New versions are loaded and tested beside the old ones and all slots
+change by one assignment, so a request sees either the old models or the new ones, and one under way ends on those that
+it began with. A slot whose new version cannot be loaded or fails its self-test keeps its old one.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
@@ -14,11 +15,11 @@ from typing import Final
 
 from services.inference.network import Network
 from shared.errors import ModelFolderError
-from shared.model_folder import model_path, read_active, read_card
+from shared.model_folder import message_of, model_path, read_active, read_card
 from shared.schemas import SLOTS
 from shared.web import ApiError
 
-LOOK_EVERY_S: Final = 1.0
+LOOK_EVERY_S: Final = 0.5
 RETRY_AFTER_S: Final = 5
 
 _log = logging.getLogger("halfface.inference.models")
@@ -69,6 +70,7 @@ class ModelStore:
         self._served = Served()
         self._seen: Hashable = None
         self._lock = threading.Lock()
+        self._trying = threading.Lock()
         self._stopped = threading.Event()
 
     def served(self) -> Served:
@@ -76,7 +78,7 @@ class ModelStore:
         return self._served
 
     def follow(self) -> None:
-        """Look at the models folder now, and once a second from now on. Raises nothing for a bad folder."""
+        """Look at the models folder now, and twice a second from now on. Raises nothing for a bad folder."""
         self.refresh()
         threading.Thread(target=self._watch, name="models", daemon=True).start()
 
@@ -90,12 +92,25 @@ class ModelStore:
             try:
                 active = read_active(self._models_dir)
             except ModelFolderError as error:
-                self._keep(self._readable(error))
+                self._keep(message_of(error, self._models_dir))
                 return
             seen = tuple((slot, model_id, self._state(model_id)) for slot, model_id in sorted(active.items()))
             if seen != self._seen:
                 self._served = self._load(active)
                 self._seen = seen
+
+    def try_out(self, model_id: str) -> None:
+        """Load a version and let it go again; what serves is not touched. One at a time, to save memory.
+
+        Raises:
+            UnknownModelError: there is no such version.
+            ModelFolderError: it cannot be loaded or fails its self-test.
+        """
+        with self._trying:
+            try:
+                Network(model_path(self._models_dir, model_id), self._threads)
+            except ModelFolderError as error:
+                raise type(error)(message_of(error, self._models_dir)) from error
 
     def _keep(self, problem: str) -> None:
         if self._seen != problem:
@@ -120,13 +135,14 @@ class ModelStore:
                 loaded[model_id] = self._network(model_id, known.get(model_id))
             network = loaded[model_id]
             if isinstance(network, ModelFolderError):
-                problems.append(f"{slot}: {self._readable(network)}")
+                problems.append(f"{slot}: {message_of(network, self._models_dir)}")
                 _log.error("the slot %s keeps what it had: %s", slot, network)
                 if slot in self._served.networks:
                     networks[slot] = self._served.networks[slot]
             else:
                 networks[slot] = network
-        _log.info("models serve", extra={"slots": {slot: network.card.id for slot, network in networks.items()}})
+        slots = {slot: network.card.id for slot, network in networks.items()}
+        _log.info("models serve", extra={"slots": slots, "process_id": os.getpid()})
         return Served(networks, tuple(problems))
 
     def _network(self, model_id: str, known: Network | None) -> Network | ModelFolderError:
@@ -145,10 +161,6 @@ class ModelStore:
             return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
         except (OSError, ModelFolderError):
             return None
-
-    def _readable(self, error: ModelFolderError) -> str:
-        """Return the sentence with places as seen from the models folder: a server's paths are its own."""
-        return str(error).replace(f"{self._models_dir}/", "")
 
 
 def _same_files(known: Network, folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """Real ONNX networks of a few kilobytes: their seven logits are fixed random projections of all that they read."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -31,8 +32,8 @@ def projection(seed: int, *, batch: int | str = "batch", outputs: int = len(LABE
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def write_projection(models_dir: Path, model_id: str, network: onnx.ModelProto) -> Card:
-    """Write a version with this network to the models folder."""
+def write_projection(models_dir: Path, model_id: str, network: onnx.ModelProto, **changes: Any) -> Card:
+    """Write a version with this network to the models folder; `changes` are keys of its card."""
     name, version = model_id.split("/")
     models_dir.mkdir(parents=True, exist_ok=True)
     file = models_dir.parent / f"{name}-{version}.onnx"
@@ -48,7 +49,7 @@ def write_projection(models_dir: Path, model_id: str, network: onnx.ModelProto) 
         "metrics": {},
         "created": utc_now(),
     }
-    return write_model(models_dir, {"model.onnx": file}, card)
+    return write_model(models_dir, {"model.onnx": file}, {**card, **changes})
 
 
 def write_five(models_dir: Path) -> None:

@@ -1,10 +1,12 @@
 """What serves follows the models folder: new versions, bad versions, none at all."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from services.inference.model_store import ModelStore
+from shared.errors import ModelFolderError, SelfTestError, UnknownModelError
 from shared.model_folder import ACTIVE_FILE, write_active
 from shared.web import ApiError
 from tests.unit.inference.small_models import projection, write_five, write_projection
@@ -118,3 +120,92 @@ def test_unknown_slots_serve_nothing(tmp_path: Path) -> None:
     write_active(models, {"sideways": "small/1", "any": "small/1"})
 
     assert serving(store(models)) == {"any": "small/1"}
+
+
+BAD_LOGITS = {"self_test": {"full": (9.0,) * 7}}
+
+
+def test_a_version_that_fails_its_self_test_keeps_the_old_one(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_five(models)
+    made = store(models)
+    write_projection(models, "full/2", projection(9), **BAD_LOGITS)
+
+    write_active(models, {"full": "full/2", "upper": "upper/1"})
+    made.refresh()
+
+    assert serving(made) == {"full": "full/1", "upper": "upper/1"}
+    assert made.served().problems[0].startswith("full: full/2 fails its self-test: with the view full")
+
+
+def spoil_network(folder: Path) -> None:
+    """Leave the network's first half."""
+    content = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(content[: len(content) // 2])
+
+
+def spoil_card(folder: Path) -> None:
+    """Leave the card's first half."""
+    content = (folder / "card.json").read_bytes()
+    (folder / "card.json").write_bytes(content[: len(content) // 2])
+
+
+def spoil_labels(folder: Path) -> None:
+    """Give the card other labels."""
+    content = (folder / "card.json").read_text()
+    (folder / "card.json").write_text(content.replace('"angry"', '"cross"'))
+
+
+def remove_network(folder: Path) -> None:
+    """Take the network away."""
+    (folder / "model.onnx").unlink()
+
+
+def make_folder_of_network(folder: Path) -> None:
+    """Put a folder in the network's place."""
+    (folder / "model.onnx").unlink()
+    (folder / "model.onnx").mkdir()
+
+
+def make_folder_of_card(folder: Path) -> None:
+    """Put a folder in the card's place."""
+    (folder / "card.json").unlink()
+    (folder / "card.json").mkdir()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_network, spoil_card, spoil_labels, remove_network, make_folder_of_network, make_folder_of_card],
+)
+def test_files_that_go_bad_never_take_the_service_down(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    models = tmp_path / "models"
+    write_five(models)
+    made = store(models)
+    before = serving(made)
+
+    spoil(models / "left/1")
+    made.refresh()
+    started_anew = store(models)
+
+    assert serving(made) == before
+    assert len(made.served().problems) == 1
+    assert serving(started_anew) == {slot: model for slot, model in before.items() if slot != "left"}
+
+
+def test_a_version_is_tried_without_touching_what_serves(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_five(models)
+    made = store(models)
+    before = made.served()
+    write_projection(models, "full/2", projection(9))
+    write_projection(models, "full/3", projection(9), **BAD_LOGITS)
+    write_projection(models, "full/4", projection(9, outputs=6))
+
+    made.try_out("full/2")
+    with pytest.raises(SelfTestError, match=r"^full/3 fails its self-test"):
+        made.try_out("full/3")
+    with pytest.raises(ModelFolderError, match=r"^The network of full/4 lacks"):
+        made.try_out("full/4")
+    with pytest.raises(UnknownModelError, match=r"^full/5 holds no card.json"):
+        made.try_out("full/5")
+    assert made.served() is before

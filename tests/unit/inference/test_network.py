@@ -48,7 +48,7 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     weights = network.graph.initializer[0]
     weights.raw_data = np.full(len(weights.raw_data) // 4, np.nan, np.float32).tobytes()
 
-    with pytest.raises(ModelFolderError, match=r"finite logits"):
+    with pytest.raises(ModelFolderError, match=r"^small/1 fails its self-test: its logits are not finite"):
         load(tmp_path, network)
 
 

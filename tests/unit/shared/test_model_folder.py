@@ -15,6 +15,7 @@ from shared.labels import LABELS
 from shared.model_folder import (
     Card,
     list_models,
+    message_of,
     model_path,
     read_active,
     read_card,
@@ -260,6 +261,23 @@ def test_an_id_is_a_name_and_a_version(models: Path) -> None:
 def test_an_id_that_would_leave_the_folder_is_refused(models: Path, model_id: str) -> None:
     with pytest.raises(ModelFolderError, match="write it as <name>/<version>"):
         model_path(models, model_id)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that the system refuses to read")
+def test_a_file_that_the_disk_does_not_give_is_a_refusal_and_no_crash(folder: Path) -> None:
+    (folder / "model.onnx").unlink()
+    (folder / "model.onnx").symlink_to("/proc/self/mem")  # reading its first page is an I/O error
+
+    with pytest.raises(ModelFolderError, match=r"model\.onnx cannot be read; check the disk"):
+        read_card(folder)
+
+
+def test_a_sentence_names_places_as_seen_from_the_models_folder(models: Path, folder: Path) -> None:
+    (folder / "model.onnx").write_text("altered")
+
+    with pytest.raises(ModelFolderError) as caught:
+        read_card(folder)
+    assert message_of(caught.value, models).startswith("first/1/model.onnx is not the file")
 
 
 # --- active.json and atomic files ------------------------------------------------------------------------------------

@@ -1,0 +1,53 @@
+"""The page Models: what serves, what there is beside it, and who changed that.
+
+The version that is looked at lies in the address, so a link leads to it.
+"""
+
+import streamlit as st
+
+from services.frontend import model_view
+from services.frontend.guard import gateway, guarded
+from services.frontend.model_words import in_order
+from services.frontend.version_view import show_version
+from shared.schemas import ModelInfo, ModelList
+
+MODEL = "model"
+
+
+@guarded
+def show() -> None:
+    """Show the page."""
+    st.title("Models", anchor=False)
+    st.markdown(
+        "Each view is read by one version at a time. Versions never change: promote another one, and roll back if it "
+        "disappoints."
+    )
+    archived = bool(st.session_state.get("archived"))
+    listed = in_order(gateway().models(archived=archived))
+    if listed.problem:
+        st.error(listed.problem, icon=":material/error:")
+    st.subheader("In service", anchor=False)
+    model_view.show_serving(listed)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Versions", anchor=False, width="stretch")
+        st.toggle("Archived too", key="archived")
+    model_view.show_versions(listed)
+    if listed.models:
+        model = _chosen(listed)
+        with st.container(border=True):
+            show_version(model, listed)
+    if not listed.problem:
+        st.subheader("History", anchor=False)
+        model_view.show_history(gateway().model_history())
+
+
+def _chosen(listed: ModelList) -> ModelInfo:
+    """Return the version in the address, or the one that serves most; the selector changes the address."""
+    models = {model.id: model for model in listed.models}
+    busiest = max(models.values(), key=lambda model: len(model.serves)).id
+    asked = st.query_params.get(MODEL, busiest)
+    ids = list(models)
+    chosen = st.selectbox("Look at", ids, index=ids.index(asked if asked in models else busiest), width=340)
+    if chosen != asked:
+        st.query_params[MODEL] = chosen
+    return models[chosen]
