@@ -34,6 +34,6 @@ def _why_no_queue() -> str | None:
 @blueprint.output(Health)
 @blueprint.doc(tags=["health"], responses=NOT_READY)
 def readyz() -> Health | tuple[Health, int]:
-    """Ready: inference and the queue answer."""
+    """Ready: the queue and at least one replica of inference answer."""
     reason = why_not_ready()
     return (Health(status="unavailable", reason=reason), 503) if reason else Health(status="ok", reason=None)

@@ -1,19 +1,34 @@
-"""HTTP client of the inference service: pooled connections, a timeout on every call, errors as the gateway's own."""
+"""HTTP client of the inference service: pooled connections, a timeout on every call, errors as the gateway's own.
+
+Requests are spread over the replicas of the service; one that fails is passed over (`services.gateway.replicas`).
+"""
 
 import logging
+import threading
+import time
 from typing import Any, Final, TypeVar
 
 import requests
 from pydantic import BaseModel, Field, ValidationError
 from requests.adapters import HTTPAdapter
 
-from shared.schemas import Answer, ErrorAnswer, Health, PredictAnswer, PredictRequest
+from services.gateway.replicas import Replica, Replicas
+from shared.schemas import (
+    Answer,
+    ErrorAnswer,
+    Health,
+    PredictAnswer,
+    PredictRequest,
+    SelfTestAnswer,
+    SelfTestRequest,
+)
 from shared.web import REQUEST_ID_HEADER, ApiError, current_request_id
 
 CONNECT_TIMEOUT_S: Final = 3.0
 READY_TIMEOUT_S: Final = 2.0
 RETRY_AFTER_S: Final = 5
-ATTEMPTS: Final = 2
+REPLICAS_CONNECTED: Final = 32  # of more, those asked longest ago lose the connections that are kept open
+CANNOT_SERVE: Final = frozenset({502, 503})  # what a replica, or a proxy before it, answers that another may do better
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
@@ -41,20 +56,20 @@ class InferenceClient:
     """Asks the inference service; safe to use from many threads.
 
     Args:
-        url: its address, such as http://127.0.0.1:5000.
+        url: its address, such as http://127.0.0.1:5000, or several, separated by commas.
         timeout_s: longest wait for an answer.
-        connections: how many are kept open.
+        connections: how many are kept open to each replica.
 
     Every method raises ApiError: inference's own refusals (4xx and 503) as they are, 503 `inference_unavailable` if it
     cannot be reached or takes too long, 502 if its answer makes no sense.
     """
 
     def __init__(self, url: str, timeout_s: float, connections: int = 8) -> None:
-        self._url = url.rstrip("/")
+        self._replicas = Replicas([each.strip().rstrip("/") for each in url.split(",")])
         self._timeout_s = timeout_s
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy in the environment is not meant for the neighbour
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
+        adapter = HTTPAdapter(pool_connections=REPLICAS_CONNECTED, pool_maxsize=connections)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
@@ -71,18 +86,22 @@ class InferenceClient:
         body = ClassRequest(image=image, model_name=model).model_dump_json().encode()
         return self._post("/inference", body, "application/json", ClassAnswer).data
 
+    def self_test(self, model_id: str) -> None:
+        """Have a version loaded and tried; inference's 404 or 409 says why it must not serve."""
+        body = SelfTestRequest(model=model_id).model_dump_json().encode()
+        self._post("/v1/self-test", body, "application/json", SelfTestAnswer)
+
     def why_not_ready(self) -> str | None:
-        """Return why inference cannot serve, or None if it can. Raises nothing."""
-        try:
-            response = self._session.get(f"{self._url}/readyz", timeout=READY_TIMEOUT_S, headers=_headers())
-        except requests.RequestException:
-            return "it does not answer"
-        if response.status_code == 200:
-            return None
-        try:
-            return Health.model_validate_json(response.content).reason or "it is not ready"
-        except ValidationError:
-            return "it gives no sensible answer"
+        """Return why no replica of inference can serve, or None if one can. Raises nothing."""
+        reasons = []
+        for replica in self._replicas.all():
+            reason = self._why_not_ready(replica)
+            if reason is None:
+                return None
+            reasons.append(reason)
+        if len(reasons) == 1:
+            return reasons[0]
+        return f"none of its {len(reasons)} replicas can serve: {', '.join(dict.fromkeys(reasons))}"
 
     def _post(self, path: str, body: bytes, content_type: str, answer: type[Parsed]) -> Parsed:
         response = self._send(path, body, {"Content-Type": content_type, **_headers()})
@@ -94,18 +113,73 @@ class InferenceClient:
             _log.error("inference answered something else", extra={"path": path, "faults": error.error_count()})
             raise _broken() from error
 
-    def _send(self, path: str, body: bytes, headers: dict[str, str], attempts: int = ATTEMPTS) -> requests.Response:
-        """Post, and once more if the connection breaks: a prediction changes nothing, so asking twice is safe."""
-        timeouts = (CONNECT_TIMEOUT_S, self._timeout_s)
+    def _send(self, path: str, body: bytes, headers: dict[str, str]) -> requests.Response:
+        """Post to one replica after another until one can serve: a prediction changes nothing, so asking again is safe.
+
+        A replica whose connection breaks comes once more at the end: an idle connection may have been closed just then.
+        One that cannot be reached in time, or answers that it cannot serve, is asked once.
+        """
+        self._check_those_set_aside()
+        end_s = time.monotonic() + self._timeout_s
+        refusals: dict[Replica, requests.Response] = {}
+        silent: set[Replica] = set()
+        for replica in self._replicas.in_turn():
+            if replica in refusals or replica in silent:
+                continue
+            try:
+                response = self._ask(replica, path, body, headers, end_s - time.monotonic())
+            except requests.ConnectTimeout:
+                silent.add(replica)
+            except requests.Timeout as error:
+                raise _too_slow() from error
+            except requests.RequestException as error:
+                _log.info("no answer from %s: %s", replica.place, error)
+            else:
+                if response.status_code not in CANNOT_SERVE:
+                    self._replicas.mark_well(replica)
+                    for worse, refusal in refusals.items():  # it was not the request's fault
+                        self._replicas.set_aside(worse, f"HTTP {refusal.status_code}")
+                    return response
+                refusals[replica] = response
+        if refusals:
+            return next(iter(refusals.values()))
+        raise _too_slow() if silent else _unavailable("does not answer")
+
+    def _ask(
+        self, replica: Replica, path: str, body: bytes, headers: dict[str, str], left_s: float
+    ) -> requests.Response:
+        """Post to one replica; set it aside if it gives no answer."""
+        if left_s <= 0:
+            raise requests.Timeout
+        headers = {**headers, "Host": replica.host}
+        timeouts = (min(CONNECT_TIMEOUT_S, left_s), left_s)
         try:
-            return self._session.post(f"{self._url}{path}", data=body, headers=headers, timeout=timeouts)
-        except requests.Timeout as error:
-            raise _unavailable("takes too long to answer") from error
+            return self._session.post(f"{replica.url}{path}", data=body, headers=headers, timeout=timeouts)
         except requests.RequestException as error:
-            _log.warning("no connection to inference: %s", type(error).__name__)
-            if attempts <= 1:
-                raise _unavailable("does not answer") from error
-        return self._send(path, body, headers, attempts - 1)
+            self._replicas.set_aside(replica, type(error).__name__)
+            raise
+
+    def _check_those_set_aside(self) -> None:
+        """Find out in the background whether replicas are back, so that no request has to wait for a dead one."""
+        for replica in self._replicas.to_check():
+            threading.Thread(target=self._why_not_ready, args=(replica,), daemon=True).start()
+
+    def _why_not_ready(self, replica: Replica) -> str | None:
+        """Return why a replica cannot serve, or None if it can, and remember whether it can."""
+        try:
+            headers = {**_headers(), "Host": replica.host}
+            response = self._session.get(f"{replica.url}/readyz", timeout=READY_TIMEOUT_S, headers=headers)
+        except requests.RequestException as error:
+            self._replicas.set_aside(replica, type(error).__name__)
+            return "it does not answer"
+        if response.status_code == 200:
+            self._replicas.mark_well(replica)
+            return None
+        self._replicas.set_aside(replica, "not ready")
+        try:
+            return Health.model_validate_json(response.content).reason or "it is not ready"
+        except ValidationError:
+            return "it gives no sensible answer"
 
 
 class ClassRequest(BaseModel):
@@ -126,6 +200,10 @@ def _unavailable(what: str) -> ApiError:
         message=f"The inference service {what}; try again in a few seconds.",
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )
+
+
+def _too_slow() -> ApiError:
+    return _unavailable("takes too long to answer")
 
 
 def _broken() -> ApiError:

@@ -1,15 +1,22 @@
 """What the client of inference makes of answers, refusals and silence."""
 
 import hashlib
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 
 import pytest
 
 from scripts.processes import free_port
+from services.gateway import inference_client, replicas
 from services.gateway.inference_client import InferenceClient
 from shared.schemas import PredictRequest
 from shared.web import ApiError
 
-from .small_inference import SmallInference
+from .small_inference import SmallInference, serve_inference
+
+ANY = PredictRequest(images=["any"])
 
 
 def ask(inference: SmallInference, image: str, timeout_s: float = 20) -> ApiError:
@@ -100,3 +107,153 @@ def test_readiness_is_told_with_inferences_own_reason(inference: SmallInference)
     inference.not_ready = "no model is active"
     assert client.why_not_ready() == "no model is active"
     assert InferenceClient(f"http://127.0.0.1:{free_port()}", 20).why_not_ready() == "it does not answer"
+
+
+# --- several replicas ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def second() -> Iterator[SmallInference]:
+    """Serve another small inference service."""
+    with serve_inference() as told:
+        yield told
+
+
+@pytest.fixture
+def client(inference: SmallInference, second: SmallInference) -> InferenceClient:
+    """Give a client of both."""
+    return InferenceClient(f"{inference.url}, {second.url}/", 20)
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """Give a port where connections are never made: the listener's queue is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(socket.socket()))
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(closing(socket.socket()))
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield int(listener.getsockname()[1])
+
+
+def test_requests_are_spread_over_the_replicas(
+    client: InferenceClient, inference: SmallInference, second: SmallInference
+) -> None:
+    for _ in range(6):
+        client.predict(ANY)
+
+    assert (len(inference.bodies), len(second.bodies)) == (3, 3)
+
+
+def test_a_host_name_reaches_the_replica_as_the_host(inference: SmallInference) -> None:
+    InferenceClient(f"http://localhost:{inference.port}", 20).predict(ANY)
+
+    assert inference.hosts == [f"localhost:{inference.port}"]
+
+
+def test_a_dead_replica_is_passed_over(inference: SmallInference) -> None:
+    client = InferenceClient(f"http://127.0.0.1:{free_port()},{inference.url}", 20)
+
+    for _ in range(6):
+        client.predict(ANY)
+
+    assert len(inference.bodies) == 6
+
+
+def test_a_replica_that_breaks_its_connections_is_passed_over(
+    client: InferenceClient, inference: SmallInference, second: SmallInference
+) -> None:
+    inference.breaks = 1
+    inference.not_ready = "it is broken"
+
+    for _ in range(6):
+        client.predict(ANY)
+
+    assert (len(inference.bodies), len(second.bodies)) == (1, 6)
+
+
+def test_a_replica_to_which_no_connection_is_made_is_passed_over(
+    inference: SmallInference, deaf_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference_client, "CONNECT_TIMEOUT_S", 0.2)
+    deaf = f"http://127.0.0.1:{deaf_port}"
+    client = InferenceClient(f"{deaf},{inference.url}", 20)
+
+    for _ in range(6):
+        client.predict(ANY)
+    error = ask(SmallInference(deaf_port), "any")
+
+    assert len(inference.bodies) == 6
+    assert "takes too long" in error.message
+
+
+def test_a_replica_that_hangs_fails_one_request_and_is_passed_over(
+    inference: SmallInference, second: SmallInference
+) -> None:
+    client = InferenceClient(f"{inference.url},{second.url}", timeout_s=0.5)
+    with pytest.raises(ApiError, match="takes too long"):
+        client.predict(PredictRequest(images=["slow"]))
+    hanging, other = (inference, second) if inference.bodies else (second, inference)
+    hanging.not_ready = "it hangs"
+
+    patient = [client.predict(ANY) for _ in range(4)]
+
+    assert len(patient) == 4
+    assert (len(hanging.bodies), len(other.bodies)) == (1, 4)
+
+
+def test_a_replica_that_is_not_ready_is_passed_over_until_it_is(
+    client: InferenceClient, inference: SmallInference, second: SmallInference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas, "FIRST_ASIDE_S", 0.01)
+    inference.not_ready = "no model is active"
+    for _ in range(6):
+        client.predict(ANY)
+    assert (len(inference.bodies), len(second.bodies)) == (1, 6)
+
+    inference.not_ready = None
+    give_up_s = time.monotonic() + 60
+    while len(inference.bodies) < 3:
+        assert time.monotonic() < give_up_s, "the replica is ready but gets no requests"
+        client.predict(ANY)
+
+
+def test_what_every_replica_refuses_is_passed_on_and_sets_none_aside(
+    client: InferenceClient, inference: SmallInference, second: SmallInference
+) -> None:
+    with pytest.raises(ApiError) as raised:
+        client.predict(PredictRequest(images=["busy"]))
+    for _ in range(4):
+        client.predict(ANY)
+
+    assert (raised.value.status, raised.value.code) == (503, "busy")
+    assert (len(inference.bodies), len(second.bodies)) == (3, 3)
+
+
+def test_a_fault_of_a_request_is_not_asked_of_another_replica(
+    client: InferenceClient, inference: SmallInference, second: SmallInference
+) -> None:
+    for image in ("crash", "truncated"):
+        with pytest.raises(ApiError):
+            client.predict(PredictRequest(images=[image]))
+
+    assert len(inference.bodies) + len(second.bodies) == 2
+
+
+def test_inference_is_ready_while_one_replica_is(
+    client: InferenceClient, inference: SmallInference, second: SmallInference
+) -> None:
+    assert client.why_not_ready() is None
+    inference.not_ready = "no model is active"
+    assert client.why_not_ready() is None
+    second.not_ready = "the disk is full"
+
+    reason = client.why_not_ready()
+
+    assert reason is not None
+    assert reason.startswith("none of its 2 replicas can serve: ")
+    assert "no model is active" in reason
+    assert "the disk is full" in reason
