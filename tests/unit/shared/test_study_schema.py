@@ -1,0 +1,66 @@
+"""The study's file: written, read, refused; numbers kept short."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from shared.errors import StudyError
+from shared.study import Curve, Estimate, PairedTest, Subset, read_study, write_study
+from tests.study_example import example_study
+
+STUDY = example_study()
+
+
+def test_a_study_is_read_as_it_was_written(tmp_path: Path) -> None:
+    write_study(STUDY, tmp_path / "study.json")
+    assert read_study(tmp_path / "study.json") == STUDY
+    assert (tmp_path / "study.json").stat().st_size < 1_500_000
+
+
+def test_a_cell_is_found_by_model_view_and_part() -> None:
+    cell = STUDY.cell("any", "left", "clean")
+    assert cell is not None
+    assert (cell.trained_on, cell.evaluated_on, cell.subset) == ("any", "left", Subset.CLEAN)
+    whole = STUDY.cell("any", "left")
+    assert whole is not None
+    assert whole.subset == Subset.ALL
+    assert STUDY.cell("any", "diagonal") is None
+
+
+def test_numbers_are_kept_to_four_digits_and_p_to_three_that_count() -> None:
+    assert Estimate(value=0.123456, low=0.1).value == 0.1235
+    known = STUDY.tests[0].model_dump()
+    assert PairedTest.model_validate(known | {"p": 1.23456e-40}).p == 1.23e-40
+
+
+def test_what_is_no_number_or_no_probability_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        Estimate(value=float("nan"))
+    with pytest.raises(ValidationError):
+        PairedTest.model_validate(STUDY.tests[0].model_dump() | {"p": 1.5})
+
+
+def test_a_curve_of_more_than_sixty_points_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        Curve(name="macro", x=(0.0,) * 61, y=(0.0,) * 61)
+
+
+def test_the_study_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        STUDY.cells[0].count = 3  # type: ignore[misc]
+
+
+def test_a_reader_ignores_what_a_newer_study_adds(tmp_path: Path) -> None:
+    document = STUDY.model_dump(mode="json") | {"newer": 1}
+    (tmp_path / "study.json").write_text(json.dumps(document))
+    assert read_study(tmp_path / "study.json") == STUDY
+
+
+def test_a_missing_and_a_broken_study_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="make it with"):
+        read_study(tmp_path / "study.json")
+    (tmp_path / "study.json").write_text('{"format": 2}')
+    with pytest.raises(StudyError, match="make it again"):
+        read_study(tmp_path / "study.json")

@@ -1,0 +1,26 @@
+"""Which test images stand in the training split: equal pixel for pixel, or nearly so (see `trainer.duplicates`)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.study import Leaks
+from trainer.duplicates import similarity
+
+
+def find_leaks(
+    test: Sequence[npt.NDArray[np.uint8]], training: Sequence[npt.NDArray[np.uint8]], threshold: float
+) -> tuple[npt.NDArray[np.bool_], Leaks]:
+    """Return which test images are clean, bool (N,), and how many are not.
+
+    Args:
+        test: N faces, each uint8 (H, W).
+        training: M such faces, the whole training split, those images too that are left out of training.
+        threshold: from this similarity on two images count as nearly the same; the one that training used.
+    """
+    known = {(face.shape, face.tobytes()) for face in training}
+    equal = np.array([(face.shape, face.tobytes()) in known for face in test], np.bool_)
+    near = ~equal & (similarity(test, training) >= threshold)
+    clean = np.asarray(~(equal | near), np.bool_)
+    return clean, Leaks(equal=int(equal.sum()), near=int(near.sum()), similarity=threshold)
