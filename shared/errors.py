@@ -4,8 +4,12 @@ HalffaceError
 ├── UnknownViewError      a view's or quadrant set's name that does not exist
 ├── FaceShapeError        an array that is no face or batch of faces
 ├── ModelFolderError      a model folder that is missing, incomplete, altered or of another format
+│   ├── UnknownModelError     a version that does not exist
+│   ├── SelfTestError         a version that does not answer as its card says
+│   └── ModelChangeError      a promotion, roll back or archiving that is not possible now
 ├── DatasetError          a data set that is missing or cannot be trained on
-└── RunFolderError        a run's folder that is missing or cannot be read
+├── RunFolderError        a run's folder that is missing or cannot be read
+└── StudyError            the study's figures are missing or of another format
 
 Every message is a sentence for a person and says what to do.
 """
@@ -27,9 +31,25 @@ class ModelFolderError(HalffaceError):
     """A model folder that cannot be trusted: missing, half written, altered or of another format."""
 
 
+class UnknownModelError(ModelFolderError):
+    """A version that does not exist."""
+
+
+class SelfTestError(ModelFolderError):
+    """A version that does not answer as its card says."""
+
+
+class ModelChangeError(ModelFolderError):
+    """A change of what serves that is not possible in the state that the models are in."""
+
+
 class DatasetError(HalffaceError):
     """A data set that is missing or not laid out as FER2013 is."""
 
 
 class RunFolderError(HalffaceError):
     """A run's folder that is missing or cannot be read."""
+
+
+class StudyError(HalffaceError):
+    """The study's figures are missing or of another format."""

@@ -2,24 +2,25 @@
 
 The card is written last, and the folder appears by one rename, so a folder without a card is not a model and nobody
 sees half of one. Nothing in it is ever unpickled: ONNX and JSON only. `active.json` says which version serves which
-slot (a view's name, or `any`); it is replaced by one rename, so promoting and rolling back are atomic.
+slot (a view's name, or `any`), which versions are archived, and who changed that when; it is replaced by one rename, so
+a change and its record are one. `shared.model_registry` makes the changes.
 """
 
 import hashlib
-import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.errors import ModelFolderError
+from shared.errors import ModelFolderError, UnknownModelError
 from shared.labels import LABELS
 from shared.preprocessing import InputSpec
+from shared.schemas import ModelChange
 
 CARD_FORMAT: Final = 1
 ACTIVE_FILE: Final = "active.json"
@@ -27,9 +28,6 @@ CARD_FILE: Final = "card.json"
 MODEL_FILE: Final = "model.onnx"
 WEIGHTS_FILE: Final = "weights.safetensors"
 """The trained weights in half precision, to fine-tune from; a model may ship without."""
-
-IMAGENET: Final = "imagenet"
-"""In place of a version to start from: torchvision's published weights, which the trainer downloads."""
 
 NAME_PATTERN: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
 
@@ -51,6 +49,10 @@ class Card(BaseModel):
     training: dict[str, Any] = Field(description="The whole training config, seed and code revision.")
     data: dict[str, Any] = Field(description="The data's name, counts and fingerprint.")
     metrics: dict[str, Any] = Field(description="What was measured, with its protocol.")
+    self_test: dict[str, tuple[float, ...]] = Field(
+        default_factory=dict,
+        description="View to the logits of the known face (shared.self_test); older cards lack it.",
+    )
     created: str = Field(description="UTC time, ISO 8601.")
     intended_use: str = Field("", description="What it is for, and what it must not be used for.")
 
@@ -65,11 +67,23 @@ class Card(BaseModel):
         return f"{self.name}/{self.version}"
 
 
-class ActiveModels(BaseModel):
-    """The content of `models/active.json`: which model serves which slot."""
+class ServingModels(BaseModel):
+    """The part of `models/active.json` that serving needs: a damaged history keeps nobody from predicting."""
+
+    model_config = ConfigDict(frozen=True)
 
     format: Literal[1] = 1
     active: dict[str, str] = Field(default_factory=dict, description="Slot (a view or `any`) to `<name>/<version>`.")
+
+
+class ActiveModels(ServingModels):
+    """The content of `models/active.json`: which model serves which slot, and how that came."""
+
+    archived: tuple[str, ...] = Field((), description="Versions that are put away.")
+    history: tuple[ModelChange, ...] = Field((), description="Oldest first; the newest 1000 and each slot's last.")
+
+
+Content = TypeVar("Content", bound=ServingModels)
 
 
 def sha256_of(path: Path) -> str:
@@ -78,8 +92,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old content or the new one, also after a power cut."""
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
+    """Write a file so that a reader sees the old content or the new one, also after a power cut; `mode` as in chmod."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -87,7 +101,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o644)
+            os.fchmod(file.fileno(), mode)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -126,7 +140,7 @@ def read_card(folder: Path, *, verify: bool = True) -> Card:
     try:
         card = Card.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise ModelFolderError(f"{folder} holds no {CARD_FILE}, so it is not a model.") from error
+        raise UnknownModelError(f"{folder} holds no {CARD_FILE}, so it is not a model.") from error
     except (OSError, ValidationError) as error:
         raise ModelFolderError(f"{path} cannot be read as a card of format {CARD_FORMAT}.") from error
     if card.labels != LABELS:
@@ -134,12 +148,20 @@ def read_card(folder: Path, *, verify: bool = True) -> Card:
     if card.file not in card.sha256:
         raise ModelFolderError(f"{path} gives no digest for {card.file}; export the model again.")
     for name, digest in card.sha256.items():
-        file = folder / name
+        _check_file(folder, name, digest if verify else None)
+    return card
+
+
+def _check_file(folder: Path, name: str, digest: str | None) -> None:
+    """Check that a file of a card lies in the folder, and that it has this SHA-256. Raises ModelFolderError."""
+    file = folder / name
+    try:
         if Path(name).name != name or not file.is_file():
             raise ModelFolderError(f"{folder} lacks the file {name} that its card names.")
-        if verify and sha256_of(file) != digest:
+        if digest is not None and sha256_of(file) != digest:
             raise ModelFolderError(f"{file} is not the file that its card describes (its SHA-256 differs).")
-    return card
+    except (OSError, ValueError) as error:
+        raise ModelFolderError(f"{file} cannot be read; check the disk and who may read the file.") from error
 
 
 def write_model(models_dir: Path, files: Mapping[str, Path], card: Mapping[str, Any]) -> Card:
@@ -186,6 +208,11 @@ def _publish(folder: Path, files: Mapping[str, Path], card: Card) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def message_of(error: ModelFolderError, models_dir: Path) -> str:
+    """Return an error's sentence with places as seen from the models folder: a server's paths are its own."""
+    return str(error).replace(f"{models_dir}/", "")
+
+
 def list_models(models_dir: Path) -> Iterator[tuple[str, Card | ModelFolderError]]:
     """Yield (`<name>/<version>`, its card or why it has none) of every model folder, sorted; digests unchecked."""
     for path in sorted(models_dir.glob(f"*/*/{CARD_FILE}")):
@@ -198,24 +225,48 @@ def list_models(models_dir: Path) -> Iterator[tuple[str, Card | ModelFolderError
             yield f"{folder.parent.name}/{folder.name}", error
 
 
+def read_active_models(models_dir: Path) -> ActiveModels:
+    """Return the content of `active.json`; nothing active where there is no such file.
+
+    Raises:
+        ModelFolderError: the file is there but cannot be read.
+    """
+    return _read_active_file(models_dir, ActiveModels)
+
+
 def read_active(models_dir: Path) -> dict[str, str]:
     """Return slot to `<name>/<version>`; empty where there is no `active.json`.
 
     Raises:
         ModelFolderError: the file is there but cannot be read.
     """
+    return _read_active_file(models_dir, ServingModels).active
+
+
+def _read_active_file(models_dir: Path, kind: type[Content]) -> Content:
     path = models_dir / ACTIVE_FILE
     try:
-        return ActiveModels.model_validate_json(path.read_bytes()).active
+        return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        return {}
+        return kind()
     except (OSError, ValidationError) as error:
-        raise ModelFolderError(f"{path} cannot be read; mend it or promote a model again.") from error
+        message = f"{path} cannot be read; put a good copy back, or delete it and promote a model again."
+        raise ModelFolderError(message) from error
 
 
-def write_active(models_dir: Path, active: Mapping[str, str]) -> None:
-    """Replace `active.json` by one rename."""
+def write_active(
+    models_dir: Path,
+    active: Mapping[str, str],
+    archived: Sequence[str] = (),
+    history: Sequence[ModelChange] = (),
+) -> None:
+    """Replace `active.json` by one rename, whatever it held; `shared.model_registry` keeps its history.
+
+    Raises:
+        ModelFolderError: an id that is none.
+        OSError: the file cannot be written.
+    """
     for model_id in active.values():
         split_model_id(model_id)
-    content = json.dumps({"format": 1, "active": dict(active)}, indent=1)
-    write_atomically(models_dir / ACTIVE_FILE, content + "\n")
+    content = ActiveModels(active=dict(active), archived=tuple(archived), history=tuple(history))
+    write_atomically(models_dir / ACTIVE_FILE, content.model_dump_json(indent=1) + "\n")

@@ -1,13 +1,15 @@
 """A run's folder `runs/<id>/`: the truth about a job, whatever becomes of the queue.
 
 ```
-request.json    what was asked for, and when; written once, before the job is queued
+request.json    what was asked for, by whom and when; what it waits for; written once, before the job is queued
 state.json      queued, running, …; the sentence beside it; the model that it made
+history.jsonl   a line for each change of state
 progress.json   phase, epoch, step, loss, ETA; replaced while it runs
 metrics.jsonl   a line an epoch
 checkpoints/    the trainer's
 cancel          there if somebody wants it to stop
 log.txt         the trainer's log
+report/         figures as files and as a page, of an evaluation or a study
 ```
 The gateway writes request.json, the queued state and `cancel`; the trainer writes the rest. Each file is replaced
 atomically, so readers never see half of one.
@@ -18,22 +20,30 @@ import re
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import RunFolderError
 from shared.model_folder import write_atomically
-from shared.schemas import Job, JobProgress, JobRequest, JobState, MetricRow
+from shared.schemas import TRAINING_KINDS, Job, JobProgress, JobRequest, JobState, MetricRow, StateChange
 
 Content = TypeVar("Content", bound=BaseModel)
 
 RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-QUEUE_NAME = "trainer"
-"""The queue between the gateway and the workers."""
+LOG_FILE = "log.txt"
+REPORT_DIR = "report"
+FIRST_QUEUE, LAST_QUEUE = "trainer-first", "trainer"
+QUEUE_NAMES = (FIRST_QUEUE, LAST_QUEUE)
+"""The queues between the gateway and the workers, in the order in which workers empty them."""
 
-TRAIN_FUNCTION = "trainer.jobs.train"
+RUN_FUNCTION = "trainer.jobs.run"
 """The one function that may be queued; the gateway names it, the worker checks it."""
+
+
+def queue_name(kind: str) -> str:
+    """Return the queue of a kind of job: what takes minutes goes before what takes hours."""
+    return LAST_QUEUE if kind in TRAINING_KINDS else FIRST_QUEUE
 
 
 def utc_now() -> str:
@@ -46,6 +56,16 @@ class RunRequest(BaseModel):
 
     request: JobRequest
     created: str
+    by: str | None = None
+    """The name of the key that asked."""
+    after: list[str] = []
+    """The jobs that must have finished first."""
+    study: str | None = None
+    """The study of which this is a part, and ..."""
+    step: str | None = None
+    """... which part."""
+    retry_of: str | None = None
+    idempotency_key: str | None = None
 
 
 class RunState(BaseModel):
@@ -66,14 +86,28 @@ class RunFolder:
         self.id = path.name
 
     @classmethod
-    def create(cls, runs_dir: Path, request: JobRequest) -> "RunFolder":
-        """Make the folder of a new job: state queued."""
+    def new_id(cls, request: JobRequest) -> str:
+        """Return an id that no other run has: the time, what it is, six random hexadecimal digits."""
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        run = cls(runs_dir / f"{stamp}-{request.view}-{secrets.token_hex(3)}")
+        what = request.view if request.kind in TRAINING_KINDS else request.kind
+        return f"{stamp}-{what}-{secrets.token_hex(3)}"
+
+    @classmethod
+    def create(cls, runs_dir: Path, request: JobRequest, *, run_id: str | None = None, **origin: Any) -> "RunFolder":
+        """Make the folder of a new job: state queued.
+
+        Args:
+            runs_dir: the folder of all runs.
+            request: what is asked for.
+            run_id: from `new_id`, where it has to be known before.
+            origin: more of RunRequest: `by`, `after` (beside what the request itself waits for), `study`, ...
+        """
+        asked = RunRequest(request=request, created=utc_now(), **origin)
+        asked.after += [run for run in request.waits_for() if run not in asked.after]
+        run = cls(runs_dir / (run_id or cls.new_id(request)))
         run.path.mkdir(parents=True)
         run.set_state(RunState(state=JobState.QUEUED))
-        content = RunRequest(request=request, created=utc_now()).model_dump_json(indent=1)
-        write_atomically(run.path / "request.json", content + "\n")
+        write_atomically(run.path / "request.json", asked.model_dump_json(indent=1) + "\n")
         return run
 
     @classmethod
@@ -95,6 +129,14 @@ class RunFolder:
         runs = [cls(path) for path in found if RUN_ID_PATTERN.fullmatch(path.name)]
         return sorted(runs, key=lambda run: run.id, reverse=True)
 
+    def parts(self) -> list["RunFolder"]:
+        """Return the jobs that this one waits for and that are still there, in their order."""
+        return [type(self)(path) for run in self.request().after if (path := self.path.parent / run).is_dir()]
+
+    def unfinished(self) -> list[str]:
+        """Return the ids of the jobs that must finish before this one starts; one that is gone never does."""
+        return [run for run in self.request().after if not _has_finished(self.path.parent / run)]
+
     def request(self) -> RunRequest:
         """Return what was asked for.
 
@@ -108,8 +150,15 @@ class RunFolder:
         return self._read("state.json", RunState)
 
     def set_state(self, state: RunState) -> None:
-        """Replace the state."""
+        """Replace the state, and note the change."""
         write_atomically(self.path / "state.json", state.model_dump_json(indent=1) + "\n")
+        change = StateChange(time=utc_now(), state=state.state, message=state.message)
+        with (self.path / "history.jsonl").open("a") as file:
+            file.write(change.model_dump_json() + "\n")
+
+    def history(self) -> list[StateChange]:
+        """Return the changes of state, oldest first."""
+        return self._lines("history.jsonl", StateChange)
 
     def progress(self) -> JobProgress:
         """Return how far the run is; the beginning if it has not said yet."""
@@ -124,16 +173,7 @@ class RunFolder:
 
     def metrics(self) -> list[MetricRow]:
         """Return the epochs so far; a line that is being written, or that a crash cut off, is left out."""
-        try:
-            lines = (self.path / "metrics.jsonl").read_bytes().splitlines(keepends=True)
-        except FileNotFoundError:
-            return []
-        rows = []
-        for line in lines:
-            with contextlib.suppress(ValidationError):
-                if line.endswith(b"\n"):
-                    rows.append(MetricRow.model_validate_json(line))
-        return rows
+        return self._lines("metrics.jsonl", MetricRow)
 
     def ask_to_cancel(self) -> None:
         """Leave word that the run shall stop; it does within seconds, with a checkpoint."""
@@ -161,10 +201,40 @@ class RunFolder:
             created=asked.created,
             started=state.started,
             ended=state.ended,
+            by=asked.by,
+            step=asked.step,
+            study=asked.study,
+            after=asked.after,
+            retry_of=asked.retry_of,
+            has_report=(self.path / REPORT_DIR).is_dir(),
         )
+
+    def size_bytes(self) -> int:
+        """Return the room that the folder takes."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def _lines(self, name: str, kind: type[Content]) -> list[Content]:
+        """Return what the whole lines of a file hold; one that is being written, or was cut off, is left out."""
+        try:
+            lines = (self.path / name).read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            return []
+        found = []
+        for line in lines:
+            with contextlib.suppress(ValidationError):
+                if line.endswith(b"\n"):
+                    found.append(kind.model_validate_json(line))
+        return found
 
     def _read(self, name: str, kind: type[Content]) -> Content:
         try:
             return kind.model_validate_json((self.path / name).read_bytes())
         except (OSError, ValidationError) as error:
             raise RunFolderError(f"The file {name} of job {self.id} is missing or cannot be read.") from error
+
+
+def _has_finished(path: Path) -> bool:
+    try:
+        return RunFolder(path).state().state == JobState.FINISHED
+    except RunFolderError:
+        return False

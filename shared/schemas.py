@@ -1,12 +1,16 @@
 """The wire: what services say to each other and to the world, written once. Server and client parse with these."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from shared.labels import LABELS
-from shared.masking import STUDY_VIEWS
+from shared.masking import STUDY_VIEWS, View
+
+IMAGENET: Final = "imagenet"
+"""In place of a version to start from: torchvision's published weights, which the trainer downloads."""
 
 SLOTS = (*(view.value for view in STUDY_VIEWS), "any")
 """The names under which models serve: the five views, and `any`, one network for whatever is hidden."""
@@ -49,7 +53,7 @@ class Health(Answer):
     """Whether a service is alive or ready."""
 
     status: Literal["ok", "unavailable"]
-    reason: str | None = Field(None, description="Why it is not ready.")
+    reason: str | None = Field(None, description="Why it is not ready, or which part of it keeps an older state.")
 
 
 # --- predictions -----------------------------------------------------------------------------------------------------
@@ -142,15 +146,65 @@ class ModelInfo(Answer):
     architecture: str
     created: str
     serves: list[str] = Field(description="The slots that this version serves now.")
+    since: dict[str, str] = Field(
+        default_factory=dict, description="Slot that it serves to since when, UTC; a slot is absent if nobody noted it."
+    )
     metrics: dict[str, Any]
+    fingerprint: str | None = Field(None, description="Of the data; figures of different data do not compare.")
     size_bytes: int
     trainable: bool = Field(False, description="Whether one can fine-tune from it: it ships its weights.")
+    archived: bool = Field(False, description="Put away: kept, but neither listed unasked nor promoted.")
     problem: str | None = Field(None, description="Why it cannot be used, where that is so.")
 
 
 class ModelList(Answer):
     models: list[ModelInfo]
     active: dict[str, str] = Field(description="Slot to the version that serves it.")
+    previous: dict[str, str] = Field(
+        default_factory=dict, description="Slot to the version that a roll back would bring back, where there is one."
+    )
+    problem: str | None = Field(None, description="Why nobody can tell what serves, where that is so.")
+
+
+class ModelChange(Answer):
+    """One change of what serves or of what is put away; a line of the history in `models/active.json`."""
+
+    time: str = Field(description="UTC, ISO 8601.")
+    by: str = Field(description="Who: a key's or a login's name.", examples=["ada"])
+    action: Literal["promote", "roll_back", "archive", "restore", "release"] = Field(
+        description="`release`: a slot that nobody had changed by hand followed a new release."
+    )
+    slot: Slot | None = Field(None, description="The slot that changed; none for archive and restore.")
+    model: str = Field(description="The version that was promoted, rolled back to, archived or restored.")
+    before: str | None = Field(None, description="The version that served the slot before.")
+
+
+class ModelHistory(Answer):
+    changes: list[ModelChange] = Field(description="Newest first.")
+
+
+class PromoteRequest(Wire):
+    """`POST /v1/models/<name>/<version>/promote`: let a version serve."""
+
+    slots: list[Slot] = Field(min_length=1, description="The slots that it shall serve.", examples=[["full", "upper"]])
+
+
+class RollBackRequest(Wire):
+    """`POST /v1/models/rollback`: let the slot's previous version serve again."""
+
+    slot: Slot
+
+
+class SelfTestRequest(Wire):
+    """`POST /v1/self-test` of inference: load a version beside those that serve and try it."""
+
+    model: str = Field(description="`<name>/<version>`.", examples=["first/1"])
+
+
+class SelfTestAnswer(Answer):
+    """The version passed; one that fails is refused with 409."""
+
+    model: str
 
 
 class DatasetInfo(Answer):
@@ -207,24 +261,86 @@ class TrainSettings(Wire):
     duplicate_similarity: float = Field(
         0.96, ge=0.9, le=1.01, description="Training faces this similar to a test face are left out; 1.01: equal ones."
     )
+    distill_weight: float = Field(0.0, ge=0, le=1, description="Share of the loss that is the teacher's soft labels.")
+    distill_temperature: float = Field(2.0, gt=0, le=20, description="Softens teacher and student alike.")
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     seed: int = Field(0, ge=0, lt=2**31)
     checkpoint_seconds: float = Field(120.0, gt=0, le=300, description="Longest time between two checkpoints.")
 
 
-class JobRequest(Wire):
-    """`POST /v1/jobs`: train a network."""
+JobKind = Literal["train", "fine-tune", "evaluate", "export", "study"]
+Precision = Literal["int8", "float32"]
+RUN_PREFIX = "run:"
+"""`run:<job id>` in place of a version means the version that this job makes; the new job waits for it."""
 
-    kind: Literal["train"] = "train"
+TRAINING_KINDS = frozenset({"train", "fine-tune"})
+_OWN_FIELDS: dict[str, frozenset[str]] = {
+    "train": frozenset({"view", "base_model", "teacher", "name", "settings"}),
+    "fine-tune": frozenset({"view", "base_model", "teacher", "name", "settings"}),
+    "evaluate": frozenset({"model", "views"}),
+    "export": frozenset({"model", "precision", "name"}),
+    "study": frozenset({"name", "settings"}),
+}
+"""The fields that a kind of job reads, beside `kind` and `dataset`."""
+
+
+class JobRequest(Wire):
+    """`POST /v1/jobs`: work for a trainer."""
+
+    kind: JobKind = Field("train", description="Absent, it is `train`, or `fine-tune` where a version is given.")
     dataset: str = Field(
         min_length=1, max_length=255, description="A name from /v1/datasets.", examples=["fer2013.zip"]
     )
-    view: TrainOn = Field("full", description="What is hidden while training; `five` mixes the study's views.")
-    base_model: str | None = Field(None, description="A version to start from, or imagenet; else random weights.")
+    view: TrainOn = Field("full", description="train, fine-tune: what is hidden; `five` mixes the study's views.")
+    base_model: str | None = Field(
+        None, description="fine-tune: the version to start from, or `run:<job id>`. train: `imagenet` or nothing."
+    )
+    teacher: str | None = Field(
+        None, description="train, fine-tune: a version (or `run:<job id>`) that sees the whole face and teaches."
+    )
+    model: str | None = Field(None, description="evaluate, export: the version, or `run:<job id>`.")
+    views: list[View] | None = Field(None, min_length=1, description="evaluate: on which views; the five if absent.")
+    precision: Precision = Field("int8", description="export: of the ONNX file's arithmetic.")
     name: str | None = Field(
-        None, pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="The new model's name; the view's name if absent."
+        None,
+        pattern=r"^[a-z0-9][a-z0-9-]{0,39}$",
+        description="The new model's name; the view's, or the exported version's, if absent. study: what its models' "
+        "names begin with.",
     )
     settings: TrainSettings = TrainSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_by_base(cls, data: Any) -> Any:
+        """A base version without a kind is a fine-tuning, as before kinds had names."""
+        if isinstance(data, dict) and "kind" not in data and data.get("base_model") not in (None, IMAGENET):
+            return {**data, "kind": "fine-tune"}
+        return data
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> "JobRequest":
+        for name in sorted(self.model_fields_set - {"kind", "dataset"} - _OWN_FIELDS[self.kind]):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise field_error(name, f"is nothing that a job of kind {self.kind} reads; remove it")
+        if self.kind == "fine-tune" and self.base_model in (None, IMAGENET):
+            raise field_error("base_model", "must name the version to fine-tune from")
+        if self.kind == "train" and self.base_model not in (None, IMAGENET):
+            raise field_error("base_model", "is for the kind fine-tune; training starts from imagenet or from nothing")
+        if self.kind in ("evaluate", "export") and self.model is None:
+            raise field_error("model", "must name the version")
+        if self.settings.distill_weight and self.teacher is None and self.kind != "study":
+            raise field_error("teacher", "must name the version that teaches, since settings.distill_weight is above 0")
+        return self
+
+    def waits_for(self) -> list[str]:
+        """Return the ids of the jobs whose models this one needs."""
+        named = (self.base_model, self.teacher, self.model)
+        return sorted({name.removeprefix(RUN_PREFIX) for name in named if name and name.startswith(RUN_PREFIX)})
+
+
+def field_error(field: str, what: str) -> PydanticCustomError:
+    """Return the error of one field that only the whole request shows to be wrong."""
+    return PydanticCustomError("job_field", "{what}", {"field": field, "what": what})
 
 
 class JobState(StrEnum):
@@ -242,10 +358,21 @@ class JobState(StrEnum):
 OPEN_STATES = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING, JobState.INTERRUPTED})
 
 
+class StateChange(Answer):
+    """One line of a job's history."""
+
+    time: str
+    state: JobState
+    message: str | None = None
+
+
+Phase = Literal["waiting", "loading", "training", "evaluating", "exporting", "done"]
+
+
 class JobProgress(Answer):
     """How far a job is; `runs/<id>/progress.json`, replaced while it runs."""
 
-    phase: Literal["waiting", "loading", "training", "evaluating", "exporting", "done"] = "waiting"
+    phase: Phase = "waiting"
     epoch: int = 0
     epochs: int = 0
     step: int = 0
@@ -264,10 +391,31 @@ class Job(Answer):
     state: JobState
     progress: JobProgress = JobProgress()
     message: str | None = Field(None, description="A sentence: why it waits, failed or was interrupted.")
-    model: str | None = Field(None, description="The version that it made, once finished.")
+    model: str | None = Field(None, description="The version that it made or measured, once finished.")
     created: str
     started: str | None = None
     ended: str | None = None
+    by: str | None = Field(None, description="The name of the key that asked for it.")
+    step: str | None = Field(None, description="What it is in its study, such as `upper`.")
+    study: str | None = Field(None, description="The study that it belongs to.")
+    after: list[str] = Field([], description="The jobs that it waits for.")
+    retry_of: str | None = Field(None, description="The job that it does anew.")
+    has_report: bool = Field(False, description="Whether /v1/jobs/<id>/report has something to show.")
+
+
+class JobDetail(Job):
+    """One job with its past."""
+
+    history: list[StateChange] = []
+    log_tail: list[str] = Field([], description="The log's last lines, of a job that failed.")
+    parts: list[Job] = Field([], description="A study's jobs, in the order in which they are done.")
+
+
+class Deleted(Answer):
+    """What a deletion gave back."""
+
+    id: str
+    freed_bytes: int
 
 
 class JobList(Answer):

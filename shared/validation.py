@@ -31,6 +31,7 @@ _FAULTS: Final = {
     "string_too_short": "needs at least {min_length} characters",
     "string_too_long": "takes at most {max_length} characters",
     "string_pattern_mismatch": "is not of the form {pattern}",
+    "job_field": "{what}",
     "value_error": "is wrong: {error}",  # the text of a validator of ours
 }
 _UNNAMED_FAULT: Final = "has a wrong value; /docs says what is allowed"
@@ -45,8 +46,9 @@ def field_name(location: tuple[int | str, ...]) -> str | None:
 def explain(error: ValidationError) -> tuple[str, str | None]:
     """Return a sentence on the first fault of `error`, and the field's name (None for the whole body)."""
     first = error.errors(include_url=False)[0]
-    field = field_name(first["loc"])
-    fault = _FAULTS.get(first["type"], _UNNAMED_FAULT)
     context = {key: str(value) for key, value in first.get("ctx", {}).items()}
+    location = (*first["loc"], context["field"]) if first["type"] == "job_field" else first["loc"]
+    field = field_name(location)
+    fault = _FAULTS.get(first["type"], _UNNAMED_FAULT)
     subject = f"The field {field}" if field else "The request"
     return f"{subject} {fault.format_map(context)}.", field

@@ -186,6 +186,7 @@ def _end_request(response: Response) -> Response:
         "duration_ms": round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 1),
         "request_bytes": request.content_length,
         "client": request.remote_addr,
+        **g.get("log_fields", {}),  # a service's own, such as the name of the caller's key
     }
     _log.log(logging.DEBUG if quiet else logging.INFO, "request", extra=fields)
     return response

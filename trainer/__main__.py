@@ -4,13 +4,15 @@ A run that was stopped goes on with `python -m trainer resume <run>`.
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import signal
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, get_args
+from typing import Any, NoReturn, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -18,10 +20,10 @@ from tqdm import tqdm
 
 from shared.errors import HalffaceError
 from shared.masking import STUDY_VIEWS, View
-from shared.model_folder import model_path, read_active, read_card, write_active
-from shared.run_folder import RunFolder
-from shared.schemas import SLOTS, JobProgress, JobRequest, JobState, TrainOn, TrainSettings
+from shared.run_folder import RunFolder, RunState
+from shared.schemas import JobProgress, JobRequest, JobState, TrainOn, TrainSettings
 from shared.validation import explain
+from trainer import model_commands, study_commands
 from trainer.settings import Settings
 
 
@@ -47,6 +49,16 @@ def _add_setting(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -
         parser.add_argument(option, default=argparse.SUPPRESS, help=text)
 
 
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    for name, field in TrainSettings.model_fields.items():
+        _add_setting(parser, name, field)
+
+
+def _given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    given = vars(arguments)
+    return {name: given[name] for name in TrainSettings.model_fields if name in given}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -55,34 +67,34 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--view", default="full", choices=get_args(TrainOn), help="what is hidden while training")
     train.add_argument("--name", help="the model's name (default: the view's)")
     train.add_argument("--base-model", help="<name>/<version> or `imagenet` to start from (default: random weights)")
-    for name, field in TrainSettings.model_fields.items():
-        _add_setting(train, name, field)
+    train.add_argument("--teacher", help="<name>/<version> that sees the whole face and teaches (--distill-weight)")
+    _add_settings(train)
     resume = commands.add_parser("resume", help="go on with a stopped run from its last checkpoint")
     resume.add_argument("run", help="the run's id, its folder's name")
     resume.add_argument("--data", type=Path, help="where the data set lies now (default: in TRAINER_DATA_DIR)")
-    promote = commands.add_parser("promote", help="let a version serve one view or several")
-    promote.add_argument("model", help="<name>/<version>")
-    promote.add_argument("--slots", nargs="+", choices=SLOTS, required=True, help="the views that it shall serve")
+    model_commands.add_commands(commands)
     evaluate = commands.add_parser("evaluate", help="measure a version on the test split of a data set")
     evaluate.add_argument("model", help="<name>/<version>")
     evaluate.add_argument("--data", type=Path, required=True, help="a zip, folder or CSV of FER2013")
     evaluate.add_argument("--views", nargs="+", type=View, choices=list(View), default=list(STUDY_VIEWS))
     evaluate.add_argument("--json", action="store_true", help="print every figure as JSON in place of a table")
+    evaluate.add_argument("--report", type=Path, help="also write a page and files with every figure to this folder")
+    study_commands.add_commands(commands, _add_settings)
     commands.add_parser("table", help="print the figures of the active models, from their cards, as in the README")
     commands.add_parser("worker", help="wait for training jobs on the queue")
     return parser
 
 
 def _request(arguments: argparse.Namespace) -> JobRequest:
-    given = vars(arguments)
-    settings = {name: given[name] for name in TrainSettings.model_fields if name in given}
-    return JobRequest(
-        dataset=arguments.data.name,
-        view=arguments.view,
-        name=arguments.name,
-        base_model=arguments.base_model,
-        settings=TrainSettings.model_validate(settings),
-    )
+    asked = {
+        "dataset": arguments.data.name,
+        "view": arguments.view,
+        "name": arguments.name,
+        "base_model": arguments.base_model,
+        "teacher": arguments.teacher,
+        "settings": _given_settings(arguments),
+    }
+    return JobRequest.model_validate(asked)  # the kind follows from the base model
 
 
 def _show(bar: "tqdm[NoReturn]", progress: JobProgress) -> None:
@@ -93,24 +105,33 @@ def _show(bar: "tqdm[NoReturn]", progress: JobProgress) -> None:
     bar.refresh()
 
 
-def _run(run: RunFolder, settings: Settings) -> int:
-    from trainer.runs import execute  # torch is only loaded when there is something to train
+def _run(settings: Settings, find: Callable[[], RunFolder]) -> int:
+    """Do the run that `find` makes or opens: in this process, or with others that torchrun started."""
+    from trainer.distributed import join, leave  # torch is only loaded when there is something to train
+    from trainer.runs import execute, follow
 
-    stop = _Stop()
+    stop, group = _Stop(), join()
+    run_id = group.agree(find().id if group.leads else "")
+    run = RunFolder.open(settings.runs_dir, run_id)
+    if not group.leads:
+        with contextlib.suppress(HalffaceError):  # the leader tells it
+            follow(run, settings, lambda: stop.asked, group)
+        leave(group)
+        return 0
     print(f"run {run.id}", flush=True)
     with tqdm(unit="step", disable=None) as bar:
-        end = execute(run, settings, lambda: stop.asked, lambda progress: _show(bar, progress))
+        end = execute(run, settings, lambda: stop.asked, lambda progress: _show(bar, progress), group)
+    leave(group)
     print(f"{end.state}: {end.model or end.message}")
     return 0 if end.state == JobState.FINISHED else 1
 
 
-def _evaluate(models_dir: Path, model_id: str, data: Path, views: list[View], *, as_json: bool) -> int:
+def _evaluate(arguments: argparse.Namespace, models_dir: Path) -> int:
     from trainer.report import evaluate, metrics_table
 
-    card, figures = evaluate(models_dir, model_id, data, views)
-    print(
-        json.dumps(figures, indent=1) if as_json else metrics_table({view: (card.id, figures[view]) for view in views})
-    )
+    card, figures = evaluate(models_dir, arguments.model, arguments.data, arguments.views, arguments.report)
+    rows = {view: (card.id, figures[view]) for view in arguments.views}
+    print(json.dumps(figures, indent=1) if arguments.json else metrics_table(rows))
     return 0
 
 
@@ -121,33 +142,43 @@ def _table(models_dir: Path) -> int:
     return 0
 
 
-def _promote(models_dir: Path, model_id: str, slots: list[str]) -> int:
-    card = read_card(model_path(models_dir, model_id))
-    write_active(models_dir, read_active(models_dir) | dict.fromkeys(slots, card.id))
-    print(f"{card.id} serves {', '.join(slots)}")
-    return 0
-
-
 def _command(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.command == "worker":
         from trainer.worker import work  # needs the queue's libraries only
 
         return work(settings)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(message)s", stream=sys.stderr)
-    if arguments.command == "promote":
-        return _promote(settings.models_dir, arguments.model, arguments.slots)
+    if arguments.command in model_commands.COMMANDS:
+        return model_commands.run(arguments, settings.models_dir)
     if arguments.command == "table":
         return _table(settings.models_dir)
     if arguments.command == "evaluate":
-        place, name, views = settings.models_dir, arguments.model, arguments.views
-        return _evaluate(place, name, arguments.data, views, as_json=arguments.json)
+        return _evaluate(arguments, settings.models_dir)
     if arguments.data:
         settings = settings.model_copy(update={"data_dir": arguments.data.absolute().parent})
+    if arguments.command in study_commands.COMMANDS:
+        return study_commands.run(arguments, settings, _given_settings(arguments), _in_this_process)
     if arguments.command == "train":
-        return _run(RunFolder.create(settings.runs_dir, _request(arguments)), settings)
-    run = RunFolder.open(settings.runs_dir, arguments.run)
+        return _run(settings, lambda: RunFolder.create(settings.runs_dir, _request(arguments)))
+    return _run(settings, lambda: _reopened(settings.runs_dir, arguments.run))
+
+
+def _in_this_process(run: RunFolder, settings: Settings) -> RunState:
+    """Do one job of a study, with its progress shown."""
+    from trainer.runs import execute
+
+    stop, asked = _Stop(), run.request()
+    print(f"{asked.step or 'report'}: run {run.id}", flush=True)
+    with tqdm(unit="step", disable=None) as bar:
+        end = execute(run, settings, lambda: stop.asked, lambda progress: _show(bar, progress))
+    print(f"{end.state}: {end.model or end.message}", flush=True)
+    return end
+
+
+def _reopened(runs_dir: Path, run_id: str) -> RunFolder:
+    run = RunFolder.open(runs_dir, run_id)
     run.withdraw_cancel()
-    return _run(run, settings)
+    return run
 
 
 def main() -> int:

@@ -97,9 +97,9 @@ class Blend:
         return self.share * own + (1 - self.share) * criterion(logits, labels[self.partners.to(labels.device)])
 
 
-def step_rng(seed: int, step: int) -> np.random.Generator:
-    """Return the generator of one step: what it draws depends on the seed and the step alone."""
-    return np.random.default_rng([seed, step])
+def step_rng(seed: int, step: int, rank: int = 0) -> np.random.Generator:
+    """Return the generator of one step in one process: what it draws depends on these three alone."""
+    return np.random.default_rng([seed, step, rank] if rank else [seed, step])
 
 
 def augment(faces: Tensor, settings: TrainSettings, size: int, rng: np.random.Generator) -> Tensor:

@@ -23,7 +23,9 @@ from shared.dataset_layout import Entry, iterate_csv, list_images, require_compl
 from shared.errors import DatasetError
 from shared.labels import LABEL_INDEX, LABELS
 from shared.preprocessing import resize, to_gray
+from shared.study import Leaks
 from trainer.duplicates import similarity
+from trainer.study.leaks import find_leaks
 
 MAX_PIXELS: Final = 40_000_000
 MAX_NAMED: Final = 5
@@ -77,6 +79,9 @@ class Dataset:
     train: Part
     validation: Part
     test: Part
+    clean: npt.NDArray[np.bool_]
+    """bool (N,): the test images of which the training split holds no copy, nor nearly one."""
+    leaks: Leaks
     left_out: LeftOut
     fingerprint: str
 
@@ -87,6 +92,7 @@ class Dataset:
             "name": self.name,
             "counts": {name: part.counts() for name, part in parts.items()},
             "left_out": asdict(self.left_out),
+            "test_images_in_train": {"equal": self.leaks.equal, "nearly": self.leaks.near},
             "fingerprint": self.fingerprint,
         }
 
@@ -117,26 +123,23 @@ def load_dataset(
     """
     images = list(_read_csv(path) if require_kind(path) == "csv" else _read_files(path))
     test = [image for image in images if image.split == "test"]
-    train = [image for image in images if image.split == "train"]
-    candidates, left_out = _apart_from(test, train, duplicate_similarity)
-    held_out = validation_digests(candidates, validation_share)
-    train = [image for image in candidates if image.digest not in held_out]
-    validation = [image for image in candidates if image.digest in held_out]
-    near = _similarity(validation, train) >= duplicate_similarity
-    train += [image for image, is_near in zip(validation, near, strict=True) if is_near]
-    validation = [image for image, is_near in zip(validation, near, strict=True) if not is_near]
-    for part in (train, validation):
-        lost = [label for label in LABELS if all(image.label != label for image in part)]
-        if lost:
-            raise DatasetError(
-                f"{path.name} has too few training images of {', '.join(lost)} to hold out a validation part; add some "
-                "(copies of one another and of test images do not count)."
-            )
+    all_train = [image for image in images if image.split == "train"]
+    clean, leaks = find_leaks([image.face for image in test], [image.face for image in all_train], duplicate_similarity)
+    candidates, left_out = _apart_from(test, all_train, duplicate_similarity)
+    train, validation = _split(candidates, validation_share, duplicate_similarity)
+    lost = [label for label in LABELS if all(image.label != label for image in train)]
+    if lost:
+        raise DatasetError(
+            f"{path.name} has too few training images of {', '.join(lost)} to hold out a validation part; add some "
+            "(copies of one another and of test images do not count)."
+        )
     return Dataset(
         name=path.name,
         train=_part(train, size),
         validation=_part(validation, size),
         test=_part(test, size),
+        clean=clean,
+        leaks=leaks,
         left_out=left_out,
         fingerprint=_fingerprint(images),
     )
@@ -149,6 +152,20 @@ def _apart_from(test: list[_Image], train: list[_Image], threshold: float) -> tu
     apart = [image for image, near in zip(unequal, _similarity(unequal, test) >= threshold, strict=True) if not near]
     kept = list({(image.digest, image.label): image for image in apart}.values())
     return kept, LeftOut(len(train) - len(unequal), len(unequal) - len(apart), len(apart) - len(kept))
+
+
+def _split(images: list[_Image], share: float, threshold: float) -> tuple[list[_Image], list[_Image]]:
+    """Return (training, validation); of a class whose validation images are all nearly training images, they stay."""
+    held_out = validation_digests(images, share)
+    train = [image for image in images if image.digest not in held_out]
+    validation = [image for image in images if image.digest in held_out]
+    near = {
+        id(image) for image, value in zip(validation, _similarity(validation, train), strict=True) if value >= threshold
+    }
+    apart = {image.label for image in validation if id(image) not in near}
+    moved = [image for image in validation if id(image) in near and image.label in apart]
+    gone = {id(image) for image in moved}
+    return [*train, *moved], [image for image in validation if id(image) not in gone]
 
 
 def _similarity(images: list[_Image], others: list[_Image]) -> npt.NDArray[np.float32]:

@@ -37,7 +37,7 @@ def similarity(faces: Faces, others: Faces) -> Floats:
     for start in range(0, len(own), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         best[rows] = (own[rows].reshape(-1, SIDE * SIDE) @ both.T).max(axis=1)
-    return best.clip(-1, 1)
+    return np.asarray(best.clip(-1, 1), np.float32)
 
 
 def _thumbnails(faces: Faces) -> Floats:

@@ -7,6 +7,7 @@ HalffaceError
     ├── CheckpointError     no checkpoint of a run can be read
     ├── DivergedError       a training whose loss is no finite number any more
     ├── ExportError         an exported network that does not answer as the trained one
+    ├── StudyMismatchError  released models that do not give the study's figures
     └── Stopped             somebody asked the training to stop; its checkpoint is written
 """
 
@@ -31,6 +32,10 @@ class DivergedError(TrainerError):
 
 class ExportError(TrainerError):
     """An exported network that does not answer as the trained one does."""
+
+
+class StudyMismatchError(TrainerError):
+    """Released models whose answers are not those that the study's figures were made from."""
 
 
 class Stopped(TrainerError):  # noqa: N818 - a way to end, not a mistake

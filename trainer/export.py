@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
 from shared.preprocessing import InputSpec, prepare
+from shared.schemas import Precision
 from trainer.augmentation import view_mix
 from trainer.data import Dataset
 from trainer.errors import ExportError
@@ -57,8 +59,23 @@ def onnx_forward(path: Path, threads: int = 0) -> Forward:
     return forward
 
 
-def export_model(network: nn.Module, spec: InputSpec, data: Dataset, train_on: str, path: Path) -> dict[str, Any]:
-    """Write the network as ONNX with a dynamic batch: int8 if that passes the parity check, else float32.
+@dataclass(frozen=True)
+class ExportSettings:
+    """How to export: the arithmetic to try for, and the CPU threads of what is measured (0: as many as cores)."""
+
+    precision: Precision = "int8"
+    threads: int = 0
+
+
+def export_model(
+    network: nn.Module,
+    spec: InputSpec,
+    data: Dataset,
+    train_on: str,
+    path: Path,
+    settings: ExportSettings = ExportSettings(),
+) -> dict[str, Any]:
+    """Write the network as ONNX with a dynamic batch: int8 if asked for and if it passes the parity check, or float32.
 
     Args:
         network: float32, on the CPU.
@@ -66,6 +83,7 @@ def export_model(network: nn.Module, spec: InputSpec, data: Dataset, train_on: s
         data: its training part calibrates, its validation part checks.
         train_on: what was hidden while training.
         path: the file to write; its folder is made.
+        settings: precision and threads.
 
     Returns:
         What was shipped and the parity figures, for the card.
@@ -74,14 +92,14 @@ def export_model(network: nn.Module, spec: InputSpec, data: Dataset, train_on: s
         ExportError: the float32 file, too, does not answer as the network does.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    check = _Check(network, spec, data, train_on)
+    check = _Check(network, spec, data, train_on, settings.threads)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         single, quantised = Path(folder, "float32.onnx"), Path(folder, "int8.onnx")
         write_float32(network, spec, single)
         figures = {"float32": check.figures(single)}
         require_parity("float32", figures["float32"])
         shipped, file = "float32", single
-        for share in FLOAT_SHARES:
+        for share in FLOAT_SHARES if settings.precision == "int8" else ():
             write_int8(single, data, train_on, spec, quantised, float_share=share)
             name = "int8" if share == 0 else f"int8, first {share:.0%} of the convolutions in float32"
             figures[name] = check.figures(quantised)
@@ -99,7 +117,8 @@ def export_model(network: nn.Module, spec: InputSpec, data: Dataset, train_on: s
 class _Check:
     """Compares files with the network on faces spread over the validation part."""
 
-    def __init__(self, network: nn.Module, spec: InputSpec, data: Dataset, train_on: str) -> None:
+    def __init__(self, network: nn.Module, spec: InputSpec, data: Dataset, train_on: str, threads: int) -> None:
+        self.threads = threads
         count = min(PARITY_FACES, len(data.validation))
         chosen = np.linspace(0, len(data.validation) - 1, count).astype(int)
         self.faces, self.labels = data.validation.faces[chosen], data.validation.labels[chosen]
@@ -111,7 +130,7 @@ class _Check:
 
     def figures(self, path: Path) -> dict[str, float]:
         """Return the parity figures of an ONNX file."""
-        return parity(self.expected, self._logits(onnx_forward(path)), self.labels)
+        return parity(self.expected, self._logits(onnx_forward(path, self.threads)), self.labels)
 
 
 def write_float32(network: nn.Module, spec: InputSpec, path: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from shared.errors import RunFolderError
 from shared.json_logs import configure_json_logs
-from shared.run_folder import TRAIN_FUNCTION, RunFolder
+from shared.run_folder import LOG_FILE, RUN_FUNCTION, RunFolder
 from trainer.settings import Settings
 
-ALLOWED = frozenset({TRAIN_FUNCTION})
+ALLOWED = frozenset({RUN_FUNCTION})
 """The functions that a worker does; anything else on the queue is refused."""
 
 log = logging.getLogger(__name__)
@@ -27,19 +27,19 @@ class StopSignal:
         self.asked = True
 
 
-def train(run_id: str) -> str:
+def run(run_id: str) -> str:
     """Do the run, or go on with it; return the state that it ended in. The folder has the truth."""
     settings, stop = Settings(), StopSignal()
     try:
-        run = RunFolder.open(settings.runs_dir, run_id)
+        folder = RunFolder.open(settings.runs_dir, run_id)
     except RunFolderError as error:
         log.warning("%s Its folder is gone, so there is nothing to do.", error)
         return "gone"
     from trainer.runs import execute  # torch: only here, in the process that trains, never in the worker that forks it
 
     configure_json_logs("trainer", settings.log_level)
-    _log_to(run.path / "log.txt")
-    return execute(run, settings, lambda: stop.asked).state
+    _log_to(folder.path / LOG_FILE)
+    return execute(folder, settings, lambda: stop.asked).state
 
 
 def _log_to(path: Path) -> None:

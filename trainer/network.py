@@ -16,7 +16,8 @@ from torchvision.models import get_model, get_model_weights
 
 from shared.errors import ModelFolderError
 from shared.labels import LABELS
-from shared.model_folder import IMAGENET, WEIGHTS_FILE, model_path, read_card
+from shared.model_folder import WEIGHTS_FILE, Card, model_path, read_card
+from shared.schemas import IMAGENET
 from trainer.errors import BaseModelError
 
 
@@ -54,6 +55,19 @@ def load_base(network: nn.Module, architecture: str, base_model: str, models_dir
     network.load_state_dict(own | {key: value.to(own[key].dtype) for key, value in fitting.items()})
 
 
+def load_version(models_dir: Path, model_id: str) -> nn.Module:
+    """Return the network of a version with its weights, float32, in eval mode, on the CPU.
+
+    Raises:
+        BaseModelError: there is no such version, or it ships no weights.
+    """
+    card = _card_with_weights(models_dir, model_id)
+    kept = card.training.get("request", {}).get("settings", {}).get("max_pool", False)
+    network = build_network(card.architecture, max_pool=kept)
+    load_base(network, card.architecture, model_id, models_dir)
+    return network.eval()
+
+
 def _imagenet(architecture: str) -> Mapping[str, torch.Tensor]:
     try:
         weights = get_model_weights(architecture).DEFAULT
@@ -65,16 +79,20 @@ def _imagenet(architecture: str) -> Mapping[str, torch.Tensor]:
 
 
 def _version(model_id: str, architecture: str, models_dir: Path) -> Mapping[str, torch.Tensor]:
+    card = _card_with_weights(models_dir, model_id)
+    if card.architecture != architecture:
+        raise BaseModelError(f"{model_id} is a {card.architecture}; choose that architecture to start from it.")
     try:
-        folder = model_path(models_dir, model_id)
-        card = read_card(folder)
+        return load_file(model_path(models_dir, model_id) / WEIGHTS_FILE)
+    except (SafetensorError, OSError) as error:
+        raise BaseModelError(f"The weights of {model_id} cannot be read.") from error
+
+
+def _card_with_weights(models_dir: Path, model_id: str) -> Card:
+    try:
+        card = read_card(model_path(models_dir, model_id))
     except ModelFolderError as error:
         raise BaseModelError(f"Cannot start from {model_id}: {error}") from error
     if not card.has_weights:
         raise BaseModelError(f"{model_id} ships no {WEIGHTS_FILE}, so one cannot fine-tune from it; choose another.")
-    if card.architecture != architecture:
-        raise BaseModelError(f"{model_id} is a {card.architecture}; choose that architecture to start from it.")
-    try:
-        return load_file(folder / WEIGHTS_FILE)
-    except (SafetensorError, OSError) as error:
-        raise BaseModelError(f"The weights of {model_id} cannot be read.") from error
+    return card

@@ -1,5 +1,6 @@
 """Figures as text: the README's table from the cards, and a version measured again."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from shared.errors import ModelFolderError
 from shared.masking import View
 from shared.model_folder import Card, model_path, read_active, read_card
 from trainer.data import load_dataset
-from trainer.export import onnx_forward
-from trainer.runs import measure_views
+from trainer.evaluation import measure
+from trainer.study.answers import Answers, open_reader
+from trainer.study.report_files import write_report
+from trainer.study.runner import evaluation_of
 
 COLUMNS = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1", "weighted_auc": "weighted AUC"}
 
@@ -39,8 +42,17 @@ def released_table(models_dir: Path) -> str:
     return metrics_table(rows)
 
 
-def evaluate(models_dir: Path, model_id: str, data: Path, views: Sequence[View]) -> tuple[Card, dict[str, Any]]:
+def evaluate(
+    models_dir: Path, model_id: str, data: Path, views: Sequence[View], report: Path | None = None
+) -> tuple[Card, dict[str, Any]]:
     """Measure a version's ONNX file on the test split of a data set.
+
+    Args:
+        models_dir: the folder `models`.
+        model_id: `<name>/<version>`.
+        data: a zip, folder or CSV.
+        views: what to hide.
+        report: also write the report of `trainer.study.report_files` to this folder.
 
     Returns:
         The card, and view to its figures (see `trainer.evaluation.measure`).
@@ -49,7 +61,10 @@ def evaluate(models_dir: Path, model_id: str, data: Path, views: Sequence[View])
         ModelFolderError: there is no such version, or its files are altered.
         DatasetError: the data set cannot be read.
     """
-    folder = model_path(models_dir, model_id)
-    card = read_card(folder)
-    dataset = load_dataset(data, size=card.input.size)
-    return card, measure_views(onnx_forward(folder / card.file), dataset, card.input, tuple(views))
+    reader = open_reader(models_dir, "any", model_id, threads=0)
+    dataset = load_dataset(data, size=reader.card.input.size)
+    with tempfile.TemporaryDirectory() as cache:
+        evaluation = evaluation_of(reader, dataset, views, Answers(Path(cache)))
+    if report is not None:
+        write_report(evaluation, report)
+    return reader.card, {view: measure(logits, dataset.test.labels) for view, logits in evaluation.logits.items()}

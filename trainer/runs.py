@@ -1,51 +1,29 @@
-"""One job from its request to a model version: load, train, evaluate, export, register. For commands and the queue.
+"""One job from its request to its end, for commands and the queue.
 
 Everything is written to the run's folder, which can be handed to `execute` again after any kind of stop.
 """
 
 import fcntl
-import json
 import logging
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
-from shared.errors import HalffaceError
-from shared.masking import STUDY_VIEWS, View
-from shared.model_folder import WEIGHTS_FILE, Card, read_card, write_atomically, write_model
-from shared.preprocessing import InputSpec
+from shared.errors import HalffaceError, RunFolderError
 from shared.run_folder import RunFolder, RunState, utc_now
-from shared.schemas import JobProgress, JobRequest, JobState
-from trainer.checkpoints import save_weights
-from trainer.data import Dataset, load_dataset
-from trainer.errors import Stopped
-from trainer.evaluation import Forward, logits_of, measure
-from trainer.export import export_model, onnx_forward
-from trainer.network import build_network, load_base
+from shared.schemas import RUN_PREFIX, JobProgress, JobRequest, JobState
+from trainer.distributed import ALONE, Group
+from trainer.errors import BaseModelError, Stopped
+from trainer.registration import note_origin
 from trainer.settings import Settings
-from trainer.training import Hooks, Plan, choose_device, train
+from trainer.tasks import TASKS, Work
+from trainer.training import Hooks, choose_device
 
 log = logging.getLogger(__name__)
 
-PROTOCOL = (
-    "All images of the test split, each seen once by the exported file, nothing chosen on them; the epoch was chosen "
-    "on a validation part of the training split, fixed by a hash of the pixels; training images that stand in the test "
-    "split too, or nearly so (see data.left_out), were left out; no test-time augmentation."
-)
-INTENDED_USE = (
-    "Research on how much of an emotion can be read from part of a face. Labels are guesses of annotators at posed and "
-    "found photographs, not what a person feels. Not for decisions about people: hiring, policing, schools, insurance, "
-    "medicine."
-)
-ORIGIN_FILE = "origin.json"
 PROGRESS_SECONDS = 1.0
 STOP_POLL_SECONDS = 0.5
 
@@ -67,6 +45,7 @@ def execute(
     settings: Settings,
     stop_asked: Callable[[], bool] = lambda: False,
     show: Callable[[JobProgress], None] = lambda progress: None,
+    group: Group = ALONE,
 ) -> RunState:
     """Do the run, or go on with it from its last checkpoint, and leave its end in state.json.
 
@@ -75,6 +54,7 @@ def execute(
         settings: where data and models lie, and what to train on.
         stop_asked: true when this process has to end: the run is then `interrupted` and will be resumed.
         show: told how far the training is, at most once a second.
+        group: the processes that train together; this one leads.
 
     Returns:
         The state that it ended in; its message says why where that is not `finished`.
@@ -88,8 +68,8 @@ def execute(
             return run.state()
         run.set_state(RunState(state=JobState.RUNNING, started=started))
         try:
-            card = _do(run, settings, _hooks(run, stop_asked, show))
-            end = RunState(state=JobState.FINISHED, model=card.id)
+            model = _do(run, settings, _hooks(run, stop_asked, show), group)
+            end = RunState(state=JobState.FINISHED, model=model)
         except Stopped as error:
             state = JobState.CANCELLED if run.cancel_asked() else JobState.INTERRUPTED
             end = RunState(state=state, message=str(error))
@@ -104,25 +84,46 @@ def execute(
         return run.state()
 
 
-def _do(run: RunFolder, settings: Settings, hooks: Hooks) -> Card:
-    request, device = run.request().request, choose_device(settings.device)
+def follow(run: RunFolder, settings: Settings, stop_asked: Callable[[], bool], group: Group) -> None:
+    """Do this process's part of a training that another one leads. Raises as the training does."""
+    _do(run, settings, Hooks(stop_asked=stop_asked), group)
+
+
+def _do(run: RunFolder, settings: Settings, hooks: Hooks, group: Group) -> str:
+    """Do what the request asks; return the version that it made or measured."""
+    device = group.device(choose_device(settings.device))
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    run.set_progress(run.progress().model_copy(update={"phase": "loading"}))
-    note_origin(run, device)
-    data = load_dataset(
-        settings.data_dir / request.dataset,
-        size=request.settings.size,
-        validation_share=request.settings.validation_share,
-        duplicate_similarity=request.settings.duplicate_similarity,
-    )
-    torch.manual_seed(request.settings.seed)
-    network = build_network(request.settings.architecture, max_pool=request.settings.max_pool)
-    if request.base_model:
-        load_base(network, request.settings.architecture, request.base_model, settings.models_dir)
-    plan = Plan(request.settings, request.view, len(data.train))
-    trained = train(plan, data, network, device, run.path, hooks)
-    return register(run, request, data, trained, settings.models_dir)
+    if group.leads:
+        note_origin(run, device)
+        run.set_progress(run.progress().model_copy(update={"phase": "loading"}))
+    work = Work(run, resolved(run), settings, device, hooks, group)
+    return TASKS[work.request.kind](work)
+
+
+def resolved(run: RunFolder) -> JobRequest:
+    """Return the run's request with versions in place of the jobs that made them.
+
+    Raises:
+        BaseModelError: such a job has not finished.
+    """
+    request = run.request().request
+    changed = {}
+    for field in ("base_model", "teacher", "model"):
+        named: str | None = getattr(request, field)
+        if named and named.startswith(RUN_PREFIX):
+            changed[field] = _made_by(run.path.parent, named.removeprefix(RUN_PREFIX))
+    return request.model_copy(update=changed)
+
+
+def _made_by(runs_dir: Path, run_id: str) -> str:
+    try:
+        state = RunFolder.open(runs_dir, run_id).state()
+    except RunFolderError as error:
+        raise BaseModelError(f"{error} This job needs the model that it made.") from error
+    if state.state != JobState.FINISHED or state.model is None:
+        raise BaseModelError(f"Job {run_id} has not finished, and this job needs the model that it makes.")
+    return state.model
 
 
 def _hooks(run: RunFolder, stop_asked: Callable[[], bool], show: Callable[[JobProgress], None]) -> Hooks:
@@ -142,84 +143,3 @@ def _hooks(run: RunFolder, stop_asked: Callable[[], bool], show: Callable[[JobPr
         return stop_asked() or run.cancel_asked()
 
     return Hooks(progress, stop)
-
-
-def register(run: RunFolder, request: JobRequest, data: Dataset, trained: nn.Module, models_dir: Path) -> Card:
-    """Export the trained network, measure the exported file on the test split and add it to the models folder.
-
-    Raises:
-        ExportError: the exported file does not answer as the network does.
-        ModelFolderError: the version cannot be written.
-    """
-    last = run.progress()
-    last = last.model_copy(update={"step": last.steps})  # progress is told once a second, so the end may be untold
-    run.set_progress(last.model_copy(update={"phase": "exporting", "eta_s": None}))
-    spec = InputSpec(size=request.settings.size)
-    path = run.path / "export" / "model.onnx"
-    export = export_model(trained, spec, data, request.view, path)
-    weights = path.with_name(WEIGHTS_FILE)
-    save_weights(weights, trained, half=True)
-    run.set_progress(last.model_copy(update={"phase": "evaluating", "eta_s": None}))
-    card = {
-        "name": request.name or request.view,
-        "version": run.id,
-        "view": request.view,
-        "input": spec,
-        "architecture": request.settings.architecture,
-        "training": describe_training(run, request),
-        "data": data.describe(),
-        "metrics": {"protocol": PROTOCOL, "export": export, "test": measure_views(onnx_forward(path), data, spec)},
-        "created": utc_now(),
-        "intended_use": INTENDED_USE,
-    }
-    folder = models_dir / card["name"] / run.id  # type: ignore[operator]
-    done = read_card(folder) if folder.exists() else None
-    result = done or write_model(models_dir, {path.name: path, weights.name: weights}, card)
-    run.set_progress(last.model_copy(update={"phase": "done", "eta_s": 0.0}))
-    return result
-
-
-def measure_views(
-    forward: Forward, data: Dataset, spec: InputSpec, views: tuple[View, ...] = STUDY_VIEWS
-) -> dict[str, Any]:
-    """Return view to its figures on the test part (see `trainer.evaluation.measure`)."""
-    part = data.test
-    return {view.value: measure(logits_of(forward, part.faces, view, spec), part.labels) for view in views}
-
-
-def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:
-    """Return the config, the seed, the code's revision and how the run went, for the card."""
-    rows = run.metrics()
-    best = max(rows, key=lambda row: row.validation_accuracy, default=None)
-    return {
-        "request": request.model_dump(mode="json"),
-        "run": run.id,
-        **json.loads((run.path / ORIGIN_FILE).read_text()),
-        "seconds": rows[-1].seconds if rows else None,
-        "best_epoch": best.epoch if best else None,
-        "validation_accuracy": best.validation_accuracy if best else None,
-    }
-
-
-def note_origin(run: RunFolder, device: torch.device) -> None:
-    """Write down, at a run's first start, which code and which kind of machine it began with."""
-    path = run.path / ORIGIN_FILE
-    if not path.exists():
-        origin = {
-            "revision": code_revision(),
-            "torch": torch.__version__,
-            "device": device.type,
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-        }
-        write_atomically(path, json.dumps(origin, indent=1) + "\n")
-
-
-def code_revision() -> str | None:
-    """Return the git revision of the code, with `+changes` if it differs from it; None outside a checkout."""
-    root = Path(__file__).parent.parent
-    try:
-        command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

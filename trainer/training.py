@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - the customary name
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from shared.masking import Hidden
 from shared.model_folder import write_atomically
 from shared.preprocessing import InputSpec, hide_and_normalise
 from shared.run_folder import RunFolder
@@ -24,6 +26,7 @@ from shared.schemas import JobProgress, MetricRow, TrainSettings
 from trainer.augmentation import Blend, ViewMix, augment, step_rng, view_mix
 from trainer.checkpoints import Position, load_checkpoint, save_checkpoint, save_weights
 from trainer.data import Dataset
+from trainer.distributed import ALONE, Group
 from trainer.errors import CheckpointError, DivergedError, Stopped
 from trainer.evaluation import accuracy, cross_entropy, logits_of, torch_forward
 from trainer.optimisation import average_of, build_optimizer, class_weights, learning_rate
@@ -92,12 +95,22 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
 class Run:
     """One run's state: network, average, optimiser and position; `train` drives it."""
 
-    def __init__(self, plan: Plan, data: Dataset, network: nn.Module, device: torch.device, folder: Path) -> None:
-        self.plan, self.data, self.device, self.folder = plan, data, device, folder
+    def __init__(
+        self,
+        plan: Plan,
+        data: Dataset,
+        network: nn.Module,
+        device: torch.device,
+        folder: Path,
+        teacher: nn.Module | None = None,
+        group: Group = ALONE,
+    ) -> None:
+        self.plan, self.data, self.device, self.folder, self.group = plan, data, device, folder, group
         self.dtype = choose_dtype(plan.settings.precision, device)
         self.network = network.to(device).to(memory_format=torch.channels_last)
         decay = plan.settings.ema_decay
         self.average = average_of(self.network, decay)
+        self.teacher = teacher.to(device).to(memory_format=torch.channels_last).eval() if teacher else None
         self.optimizer = build_optimizer(self.network, plan.settings)
         self.faces = torch.from_numpy(data.train.faces).to(device)
         self.labels = torch.from_numpy(data.train.labels).to(device)
@@ -105,6 +118,7 @@ class Run:
         self.criterion = nn.CrossEntropyLoss(weight=weights, label_smoothing=plan.settings.label_smoothing)
         self.spec = InputSpec(size=plan.settings.size)
         self.position = self._resume()
+        self.trained = group.wrap(self.network)
 
     def _resume(self) -> Position:
         config = json.dumps([self.plan.train_on, self.plan.settings.model_dump(), self.data.fingerprint])
@@ -120,6 +134,8 @@ class Run:
 
     def _forget_rows_after(self, epoch: int) -> None:
         """Drop the metrics of epochs that a restart does again."""
+        if not self.group.leads:
+            return
         kept = [row for row in RunFolder(self.folder).metrics() if row.epoch <= epoch]
         lines = "".join(f"{row.model_dump_json()}\n" for row in kept)
         write_atomically(self.folder / "metrics.jsonl", lines)
@@ -129,26 +145,42 @@ class Run:
         return step_rng(self.plan.settings.seed, EPOCH_STREAM + epoch).permutation(self.plan.faces)
 
     def step(self, indices: Tensor) -> float:
-        """Take one step on the faces at `indices`; return the loss."""
+        """Take one step on the faces at `indices`, or on this process's part of them; return the loss there."""
         settings, position = self.plan.settings, self.position
-        rng = step_rng(settings.seed, position.step)
+        indices = self.group.part(indices)
+        rng = step_rng(settings.seed, position.step, self.group.rank)
         pixels = augment(self.faces[indices], settings, self.plan.size_at(position.epoch), rng)
         hidden = self.plan.mix_at(position.step).draw(len(indices), rng)
-        batch = hide_and_normalise(pixels, hidden, self.spec).contiguous(memory_format=torch.channels_last)
+        batch = self._prepared(pixels, hidden)
         rate = learning_rate(position.step, self.plan.steps, settings)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.network.train()
+        self.trained.train()
         blend = Blend.draw(len(indices), settings.mixup, rng)
         labels = self.labels[indices]
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = self.network(blend.apply(batch))
+            logits = self.trained(blend.apply(batch))
             loss = blend.loss(self.criterion, logits, labels)
+            if self.teacher is not None:
+                taught = self._distillation(self.teacher, logits, blend.apply(self._prepared(pixels, frozenset())))
+                loss = (1 - settings.distill_weight) * loss + settings.distill_weight * taught
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.average.update_parameters(self.network)
         return float(loss.detach())
+
+    def _prepared(self, pixels: Tensor, hidden: Hidden | list[frozenset[int]]) -> Tensor:
+        batch: Tensor = hide_and_normalise(pixels, hidden, self.spec)
+        return batch.contiguous(memory_format=torch.channels_last)
+
+    def _distillation(self, teacher: nn.Module, logits: Tensor, whole: Tensor) -> Tensor:
+        """Return the loss against what the teacher reads on the same faces, whole (Hinton et al. 2015)."""
+        temperature = self.plan.settings.distill_temperature
+        with torch.no_grad():
+            target = F.log_softmax(teacher(whole).float() / temperature, dim=1)
+        own = F.log_softmax(logits.float() / temperature, dim=1)
+        return F.kl_div(own, target, reduction="batchmean", log_target=True) * temperature**2
 
     def validate(self) -> tuple[float, float]:
         """Return (loss, accuracy) of the averaged weights on the validation part, on the view trained for."""
@@ -164,6 +196,8 @@ class Run:
 
     def checkpoint(self) -> None:
         """Write a checkpoint; no room on the disk is logged, and the run goes on with the one before."""
+        if not self.group.leads:
+            return
         try:
             save_checkpoint(self.folder / "checkpoints", self.position, self.network, self.average, self.optimizer)
         except OSError as error:
@@ -171,7 +205,14 @@ class Run:
 
 
 def train(
-    plan: Plan, data: Dataset, network: nn.Module, device: torch.device, folder: Path, hooks: Hooks | None = None
+    plan: Plan,
+    data: Dataset,
+    network: nn.Module,
+    device: torch.device,
+    folder: Path,
+    hooks: Hooks | None = None,
+    teacher: nn.Module | None = None,
+    group: Group = ALONE,
 ) -> nn.Module:
     """Train `network` and return the averaged weights of the epoch that validated best, in eval mode, on the CPU.
 
@@ -182,13 +223,15 @@ def train(
         device: where to train.
         folder: the run's folder; metrics.jsonl, checkpoints/ and best.safetensors are written there.
         hooks: progress and the wish to stop.
+        teacher: a trained network that sees each face whole, and whose answers are learnt too.
+        group: the processes that train together.
 
     Raises:
         Stopped: asked to stop; a checkpoint is written.
         CheckpointError: the run's checkpoints cannot be read.
         DivergedError: the loss is no finite number any more.
     """
-    run, hooks = Run(plan, data, network, device, folder), hooks or Hooks()
+    run, hooks = Run(plan, data, network, device, folder, teacher, group), hooks or Hooks()
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     while run.position.epoch < plan.settings.epochs:
         _epoch(run, hooks)
@@ -208,7 +251,8 @@ def _epoch(run: Run, hooks: Hooks) -> None:
     while position.step_in_epoch < plan.steps_per_epoch:
         start = position.step_in_epoch * size
         loss = run.step(order[start : start + size].to(run.device))
-        if not math.isfinite(loss):
+        stop, diverged = run.group.any(hooks.stop_asked(), not math.isfinite(loss))
+        if diverged:
             raise DivergedError(
                 f"The loss is no finite number any more in epoch {position.epoch + 1}; choose a lower learning rate."
             )
@@ -218,7 +262,7 @@ def _epoch(run: Run, hooks: Hooks) -> None:
         position.seconds = seconds_before + time.monotonic() - began
         rate = (position.step_in_epoch - first) * size / (time.monotonic() - began)
         hooks.progress(_progress(plan, position, rate))
-        if hooks.stop_asked():
+        if stop:
             run.checkpoint()
             raise Stopped(f"Stopped at epoch {position.epoch + 1}, step {position.step}; a checkpoint is written.")
         if time.monotonic() - saved > plan.settings.checkpoint_seconds:
@@ -243,6 +287,16 @@ def _progress(plan: Plan, position: Position, images_per_s: float) -> JobProgres
 
 
 def _end_of_epoch(run: Run, seconds: float) -> None:
+    position = run.position
+    if run.group.leads:
+        _judge(run, seconds)
+    position.epoch, position.step_in_epoch, position.seconds = position.epoch + 1, 0, seconds
+    run.checkpoint()
+    run.group.wait()
+
+
+def _judge(run: Run, seconds: float) -> None:
+    """Validate, keep the weights if they are the best so far, and write the epoch's row."""
     plan, position = run.plan, run.position
     loss, validation_accuracy = run.validate()
     if validation_accuracy > position.best_accuracy:
@@ -261,5 +315,3 @@ def _end_of_epoch(run: Run, seconds: float) -> None:
     with (run.folder / "metrics.jsonl").open("a") as file:
         file.write(row.model_dump_json() + "\n")
     log.info("epoch %d: loss %.4f, validation accuracy %.4f", row.epoch, row.train_loss, row.validation_accuracy)
-    position.epoch, position.step_in_epoch, position.seconds = position.epoch + 1, 0, seconds
-    run.checkpoint()

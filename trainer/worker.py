@@ -1,7 +1,8 @@
-"""The RQ worker: takes runs from the queue, one at a time, each in a process of its own.
+"""The RQ worker: takes runs from the queues, short ones first, one at a time, each in a process of its own.
 
 The folders are the truth, so what was under way when a worker, its work-horse or the queue died is found there and
-queued again. SIGTERM is passed on to the work-horse, which writes a checkpoint; the run is resumed by the next worker.
+queued again; so is a run that waited for others, once they have finished. SIGTERM is passed on to the work-horse, which
+writes a checkpoint; the run is resumed by the next worker.
 """
 
 import contextlib
@@ -9,7 +10,7 @@ import fcntl
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from rq.serializers import JSONSerializer
 
 from shared.errors import RunFolderError
 from shared.json_logs import configure_json_logs
-from shared.run_folder import QUEUE_NAME, TRAIN_FUNCTION, RunFolder, RunState
+from shared.run_folder import QUEUE_NAMES, RUN_FUNCTION, RunFolder, RunState, queue_name
 from shared.schemas import JobState
 from trainer.jobs import ALLOWED
 from trainer.settings import Settings
@@ -50,9 +51,9 @@ class RunWorker(Worker):
         return LOOK_SECONDS
 
     def run_maintenance_tasks(self) -> None:
-        """Also queue again what was lost."""
+        """Also queue what was lost, and what others have finished for."""
         super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
-        requeue_lost(self.runs_settings, self.queues[0])
+        requeue_lost(self.runs_settings, self.queues)
 
     def perform_job(self, job: Job, queue: Queue, execution: Any) -> bool:
         """Refuse what is not on the list before it is imported."""
@@ -60,7 +61,9 @@ class RunWorker(Worker):
             log.error("refused the function %s, which is not on the list", job.func_name)
             job.func_name = "trainer.worker.refuse"
             job.args = (job.id,)
-        return super().perform_job(job, queue, execution)
+        done: bool = super().perform_job(job, queue, execution)
+        self.last_cleaned_at = None  # what waited for this run is queued at once
+        return done
 
     def handle_warm_shutdown_request(self) -> None:
         """Ask the work-horse for a checkpoint; the worker waits for it."""
@@ -104,9 +107,9 @@ def note_death(run: RunFolder) -> None:
     run.set_state(state.model_copy(update={"state": new, "message": message}))
 
 
-def requeue_lost(settings: Settings, queue: Queue) -> list[str]:
-    """Queue every open run that no queue and no process knows of; return their ids."""
-    known = set(queue.job_ids) | set(IntermediateQueue(queue.key, queue.connection).get_job_ids())
+def requeue_lost(settings: Settings, queues: Sequence[Queue]) -> list[str]:
+    """Queue every open run that waits for nothing and that no queue and no process knows of; return their ids."""
+    known = {run_id for queue in queues for run_id in _ids_of(queue)}
     requeued = []
     for run in RunFolder.all(settings.runs_dir):
         if run.id in known or not _is_lost(run):
@@ -119,26 +122,35 @@ def requeue_lost(settings: Settings, queue: Queue) -> list[str]:
             if run.cancel_asked():
                 run.set_state(run.state().model_copy(update={"state": JobState.CANCELLED, "message": None}))
             elif run.state().state != JobState.FAILED:
-                enqueue(queue, run.id)
+                enqueue(queues, run)
                 requeued.append(run.id)
     if requeued:
-        log.warning("queued again after a loss: %s", ", ".join(requeued))
+        log.warning("queued after a wait or a loss: %s", ", ".join(requeued))
     return requeued
 
 
-def enqueue(queue: Queue, run_id: str) -> None:
-    """Put a run on the queue."""
-    queue.enqueue(TRAIN_FUNCTION, args=(run_id,), job_id=run_id, job_timeout=-1, result_ttl=0, failure_ttl=3600)
+def _ids_of(queue: Queue) -> list[str]:
+    return [*queue.job_ids, *IntermediateQueue(queue.key, queue.connection).get_job_ids()]
+
+
+def enqueue(queues: Sequence[Queue], run: RunFolder) -> None:
+    """Put a run on the queue of its kind."""
+    name = queue_name(run.request().request.kind)
+    queue = next(queue for queue in queues if queue.name == name)
+    queue.enqueue(RUN_FUNCTION, args=(run.id,), job_id=run.id, job_timeout=-1, result_ttl=0, failure_ttl=3600)
 
 
 def _is_lost(run: RunFolder) -> bool:
-    """Return whether a run is open, was not touched just now, and no process of this machine holds its lock."""
+    """Return whether a run is open, may start, and was not touched just now."""
     try:
         state: RunState = run.state()
+        waits = run.unfinished()
     except RunFolderError:
         return False
-    if state.state not in (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED):
+    if waits or state.state not in (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED):
         return False
+    if run.request().after and state.state == JobState.QUEUED:
+        return True  # it was never queued before: nobody does until the others have finished
     changed = datetime.fromtimestamp((run.path / "state.json").stat().st_mtime, UTC)
     settled = datetime.now(UTC) - changed > timedelta(seconds=SETTLE_SECONDS)
     return settled or state.state == JobState.INTERRUPTED
@@ -164,10 +176,10 @@ def work(settings: Settings) -> int:
         log.error("Set TRAINER_REDIS_URL to the queue's address, such as redis://127.0.0.1:6379/0.")
         return 2
     connection = Redis.from_url(settings.redis_url, socket_connect_timeout=5, health_check_interval=30)
-    queue = Queue(QUEUE_NAME, connection=connection, serializer=JSONSerializer)
+    queues = [Queue(name, connection=connection, serializer=JSONSerializer) for name in QUEUE_NAMES]
     try:
         worker = RunWorker(
-            [queue],
+            queues,
             connection=connection,
             serializer=JSONSerializer,
             maintenance_interval=LOOK_SECONDS,

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import streamlit as st
 
+from services.frontend.access import ask_where_needed, show_key
 from services.frontend.guard import gateway, guarded
-from services.frontend.screens import guide, predict, train
+from services.frontend.screens import guide, models, predict, train
 
 FOLDER = Path(__file__).parent
 GUIDE = (
     "Halfface reads the emotion on a face when half of it is hidden. Give it a picture on **Predict** and compare what "
-    "five models read; on **Train** make a model of your own and watch it learn."
+    "five models read; on **Train** make a model of your own and watch it learn; on **Models** let it serve."
 )
 
 
@@ -31,6 +32,7 @@ def main() -> None:
     pages = {
         st.Page(predict.show, title="Predict", url_path="predict", default=True): ":material/face:",
         st.Page(train.show, title="Train", url_path="train"): ":material/model_training:",
+        st.Page(models.show, title="Models", url_path="models"): ":material/deployed_code:",
         st.Page(guide.show, title="Guide", url_path="guide"): ":material/menu_book:",
     }
     # Icons stand on links of our own: a page's icon becomes the tab's, which the browser fetches from a font server.
@@ -44,6 +46,8 @@ def main() -> None:
         st.divider()
         st.markdown(GUIDE)
         gateway_state()
+        show_key()
+    ask_where_needed()
     page.run()
 
 

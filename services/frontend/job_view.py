@@ -6,6 +6,7 @@ from typing import Final
 import streamlit as st
 
 from services.frontend import charts, words
+from services.frontend.access import change
 from services.frontend.guard import gateway, guarded
 from shared.schemas import OPEN_STATES, Job, JobState, MetricRow
 
@@ -64,11 +65,9 @@ def _heading(job: Job) -> None:
     st.caption(f"{job.request.settings.architecture}, {base} · asked {words.clock(job.created)}{started} · `{job.id}`")
     with st.container(horizontal=True):
         if job.state in MAY_CANCEL and st.button("Cancel", icon=":material/stop:", key="cancel"):
-            gateway().cancel(job.id)
-            st.rerun()
+            change(lambda gateway: gateway.cancel(job.id))
         if job.state in MAY_RESUME and st.button("Resume", icon=":material/play_arrow:", type="primary", key="resume"):
-            gateway().resume(job.id)
-            st.rerun()
+            change(lambda gateway: gateway.resume(job.id))
 
 
 def _outcome(job: Job) -> str:

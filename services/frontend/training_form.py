@@ -9,8 +9,16 @@ from pydantic import ValidationError
 from services.frontend import charts, words
 from services.frontend.settings_fields import more_settings, setting
 from shared.errors import HalffaceError
-from shared.model_folder import IMAGENET
-from shared.schemas import Architecture, DatasetInfo, DatasetList, JobRequest, ModelInfo, TrainOn, TrainSettings
+from shared.schemas import (
+    IMAGENET,
+    Architecture,
+    DatasetInfo,
+    DatasetList,
+    JobRequest,
+    ModelInfo,
+    TrainOn,
+    TrainSettings,
+)
 
 EMPTY_FOLDER = """
 **There is no data set yet.** Put FER2013 into the folder `{folder}`, in any of the three forms in which people have it:

@@ -156,4 +156,4 @@ def outcome(job: Job, accuracy: float | None, serves: Sequence[str]) -> str:
     sentence += f" and was right on {percent(accuracy)} of those held out for validation." if accuracy else "."
     if serves:
         return f"{sentence} It answers now for: {listed([view_name(slot).lower() for slot in serves])}."
-    return f"{sentence} Predictions keep using the models that are active until this one is made active."
+    return f"{sentence} The models that are active keep answering until this one is promoted on the page **Models**."

@@ -1,4 +1,4 @@
-"""The queue of training jobs: a thin adapter around RQ. It holds only what is under way; `runs/` is the truth.
+"""The queues of jobs: a thin adapter around RQ. They hold only what is under way; `runs/` is the truth.
 
 Functions are named by string and arguments travel as JSON, so nothing of the trainer is imported here and nothing is
 unpickled on either side.
@@ -18,9 +18,9 @@ from rq import Queue
 from rq.exceptions import DuplicateJobError, InvalidJobOperation
 from rq.job import Job as QueuedJob
 from rq.serializers import JSONSerializer
-from rq.worker import Worker
+from rq.worker import BaseWorker, Worker
 
-from shared.run_folder import QUEUE_NAME, TRAIN_FUNCTION
+from shared.run_folder import QUEUE_NAMES, RUN_FUNCTION, queue_name
 from shared.web import ApiError
 
 RETRY_AFTER_S: Final = 5
@@ -56,7 +56,7 @@ class QueueSnapshot:
 
 
 class JobQueue:
-    """The gateway's end of the queue; safe to use from many threads.
+    """The gateway's end of the queues; safe to use from many threads.
 
     Args:
         url: redis://, rediss:// or unix:// address.
@@ -71,7 +71,7 @@ class JobQueue:
             health_check_interval=30,
             retry=Retry(NoBackoff(), 1),  # once: a connection that went stale is made anew
         )
-        self._queue = Queue(QUEUE_NAME, connection=self._redis, serializer=JSONSerializer)
+        self._queues = [Queue(name, connection=self._redis, serializer=JSONSerializer) for name in QUEUE_NAMES]
 
     def ping(self) -> None:
         """Return if the queue answers.
@@ -82,19 +82,20 @@ class JobQueue:
         with _queue_errors():
             self._redis.ping()
 
-    def enqueue(self, run_id: str) -> None:
-        """Put a run at the end of the queue, once, whatever an earlier attempt left behind."""
+    def enqueue(self, run_id: str, kind: str) -> None:
+        """Put a run at the end of its kind's queue, once, whatever an earlier attempt left behind."""
+        queue = next(queue for queue in self._queues if queue.name == queue_name(kind))
         with _queue_errors():
             self._forget(run_id)
             try:
-                self._queue.enqueue(
-                    TRAIN_FUNCTION,
+                queue.enqueue(
+                    RUN_FUNCTION,
                     run_id,
                     job_id=run_id,
                     job_timeout=NO_TIME_LIMIT,
                     result_ttl=0,
                     failure_ttl=FAILURE_KEPT_S,
-                    description=f"train {run_id}",
+                    description=f"{kind} {run_id}",
                     unique=True,
                 )
             except DuplicateJobError:
@@ -103,7 +104,7 @@ class JobQueue:
     def withdraw(self, run_id: str) -> bool:
         """Take a run out of the queue; return whether no worker will run it now (False: one has it already)."""
         with _queue_errors():
-            removed = self._redis.lrem(self._queue.key, 0, run_id)
+            removed = sum(self._redis.lrem(queue.key, 0, run_id) for queue in self._queues)
             if not removed and run_id in self._taken():
                 return False
             self._forget(run_id)
@@ -117,24 +118,28 @@ class JobQueue:
     def snapshot(self) -> QueueSnapshot:
         """Return what waits and what is under way."""
         with _queue_errors():
-            waiting = tuple(self._queue.get_job_ids())
-            workers = len(Worker.all(queue=self._queue, serializer=JSONSerializer))
-            return QueueSnapshot(waiting=waiting, taken=self._taken(), workers=workers)
+            waiting = tuple(run_id for queue in self._queues for run_id in queue.get_job_ids())
+            return QueueSnapshot(waiting=waiting, taken=self._taken(), workers=len(self._workers()))
 
     def _taken(self) -> frozenset[str]:
-        workers = Worker.all(queue=self._queue, serializer=JSONSerializer)
+        workers = self._workers()
         current = {run_id for worker in workers if (run_id := worker.get_current_job_id())}
-        handed_over = self._queue.intermediate_queue.get_job_ids() if workers else []
-        return frozenset(current.union(handed_over))
+        for queue in self._queues if workers else []:
+            current.update(queue.intermediate_queue.get_job_ids())
+        return frozenset(current)
+
+    def _workers(self) -> list[BaseWorker]:
+        return Worker.all(queue=self._queues[-1], serializer=JSONSerializer)
 
     def _forget(self, run_id: str) -> None:
         job = QueuedJob(run_id, connection=self._redis, serializer=JSONSerializer)
-        job.origin = QUEUE_NAME
+        job.origin = QUEUE_NAMES[0]
         try:
             job.delete()
         except InvalidJobOperation:  # RQ's word for a job of which it knows nothing
             self._redis.delete(job.key)
-        self._redis.lrem(self._queue.key, 0, run_id)
+        for queue in self._queues:
+            self._redis.lrem(queue.key, 0, run_id)
 
 
 @contextmanager

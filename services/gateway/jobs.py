@@ -1,17 +1,24 @@
-"""`/v1/jobs`: start a training, watch it, cancel it, resume it."""
+"""`/v1/jobs`: start a job, watch it, cancel it, resume it, start it anew, delete it, read its report."""
 
 from typing import Any, Final
 
 from apiflask import APIBlueprint
-from flask import Response, request, url_for
-from pydantic import Field
+from flask import Response, request, send_file, url_for
+from pydantic import ConfigDict, Field
 
+from services.gateway.access import current_key_name
 from services.gateway.openapi import BAD_JSON, NO_QUEUE
 from services.gateway.parts import parts
 from shared.openapi import answer
-from shared.schemas import Job, JobList, JobLog, JobRequest, JobState, MetricList, Wire
+from shared.schemas import Deleted, Job, JobDetail, JobList, JobLog, JobRequest, JobState, MetricList, Wire
 
 EXAMPLE: Final[dict[str, Any]] = {"dataset": "fer2013.zip", "view": "upper", "settings": {"epochs": 5}}
+START_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
+    200: answer("It is open already: this is the job.", "JobDetail"),
+    409: answer("This Idempotency-Key belongs to a job that asks for something else.", "HTTPError"),
+    415: answer("The body is not JSON.", "HTTPError"),
+    503: answer("The job queue does not answer; try again after Retry-After seconds.", "HTTPError"),
+}
 NO_JOB: Final = {404: "There is no such job."}
 CANCEL_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
     202: answer("A worker has it and stops within seconds.", "Job"),
@@ -42,17 +49,31 @@ class LogQuery(Wire):
     lines: int = Field(200, ge=1, le=5000, description="At most so many, the last.")
 
 
+class StartHeaders(Wire):
+    """What one may say beside the request."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    idempotency_key: str | None = Field(
+        None, alias="Idempotency-Key", min_length=1, max_length=200, description="Of your choice; it names this job."
+    )
+
+
 @blueprint.post("/v1/jobs")
 @blueprint.input(JobRequest, example=EXAMPLE)
-@blueprint.output(Job, status_code=201)
-@blueprint.doc(tags=["jobs"], responses={**BAD_JSON, **NO_QUEUE})
-def start_job(json_data: JobRequest) -> tuple[Job, int, dict[str, str]]:
-    """Start a training
+@blueprint.input(StartHeaders, location="headers")
+@blueprint.output(JobDetail, status_code=201)
+@blueprint.doc(tags=["jobs"], responses=START_ANSWERS)
+def start_job(json_data: JobRequest, headers_data: StartHeaders) -> tuple[Job, int, dict[str, str]]:
+    """Start a job
 
-    The request is checked, kept in a folder of its own and queued; the Location header is the job's address.
+    Kinds: `train` from scratch, `fine-tune` from a version, `evaluate` a version, `export` one anew, `study`: the
+    whole-face network, then five fine-tunings that it teaches, then the report on all of them. The request is checked,
+    kept in a folder of its own and queued; the Location header is the job's address. A request that equals one of an
+    open job, or that comes with its Idempotency-Key, gets that job and 200.
     """
-    job = parts().runs.start(json_data)
-    return job, 201, {"Location": url_for("jobs.show_job", run_id=job.id)}
+    job, is_new = parts().runs.start(json_data, current_key_name(), headers_data.idempotency_key)
+    return job, 201 if is_new else 200, {"Location": url_for("jobs.show_job", run_id=job.id)}
 
 
 @blueprint.get("/v1/jobs")
@@ -64,18 +85,19 @@ def list_jobs(query_data: JobsQuery) -> JobList:
 
     Newest first. Works also while the job queue is away.
     """
-    return parts().runs.all(query_data.state, query_data.limit)
+    return parts().shown_runs.all(query_data.state, query_data.limit)
 
 
 @blueprint.get("/v1/jobs/<run_id>")
-@blueprint.output(Job)
+@blueprint.output(JobDetail)
 @blueprint.doc(tags=["jobs"], responses=NO_JOB)
-def show_job(run_id: str) -> Job:
+def show_job(run_id: str) -> JobDetail:
     """Show a job
 
-    Its state, phase, progress and time left; one that waits says why.
+    Its state, phase, progress, time left and past; one that waits says why, one that failed shows the end of its log,
+    and a study its parts.
     """
-    return parts().runs.show(run_id)
+    return parts().shown_runs.show(run_id)
 
 
 @blueprint.get("/v1/jobs/<run_id>/metrics")
@@ -87,7 +109,7 @@ def job_metrics(run_id: str, query_data: MetricsQuery) -> MetricList:
 
     Loss and accuracy, a row an epoch, also while it runs.
     """
-    return parts().runs.metrics(run_id, query_data.after)
+    return parts().shown_runs.metrics(run_id, query_data.after)
 
 
 @blueprint.get("/v1/jobs/<run_id>/log")
@@ -99,7 +121,7 @@ def job_log(run_id: str, query_data: LogQuery) -> JobLog | Response:
 
     The last lines, as JSON, or as they are if the request accepts only text/plain.
     """
-    lines = parts().runs.log_lines(run_id, query_data.lines)
+    lines = parts().shown_runs.log_lines(run_id, query_data.lines)
     if request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain":
         return Response("".join(f"{line}\n" for line in lines), mimetype="text/plain")
     return JobLog(lines=lines)
@@ -111,7 +133,8 @@ def job_log(run_id: str, query_data: LogQuery) -> JobLog | Response:
 def cancel_job(run_id: str) -> tuple[Job, int]:
     """Cancel a job
 
-    One that waits is cancelled at once; one that runs leaves a checkpoint first. Either can be resumed.
+    One that waits is cancelled at once; one that runs leaves a checkpoint first; a study with all its parts. Each can
+    be resumed.
     """
     job = parts().runs.cancel(run_id)
     return job, 200 if job.state == JobState.CANCELLED else 202
@@ -131,6 +154,44 @@ def cancel_job(run_id: str) -> tuple[Job, int]:
 def resume_job(run_id: str) -> Job:
     """Resume a job
 
-    One that was cancelled, failed or interrupted is queued again and goes on from its last checkpoint.
+    One that was cancelled, failed or interrupted is queued again and goes on from its last checkpoint; a study with its
+    parts that were.
     """
     return parts().runs.resume(run_id)
+
+
+@blueprint.post("/v1/jobs/<run_id>/retry")
+@blueprint.output(Job, status_code=201)
+@blueprint.doc(
+    tags=["jobs"],
+    responses={409: "It has not ended.", 422: "Its data set or a version that it names is gone.", **NO_JOB, **NO_QUEUE},
+)
+def retry_job(run_id: str) -> tuple[Job, int, dict[str, str]]:
+    """Start a job anew
+
+    A new job with the request of one that has ended, from its beginning; the old one stays as it is.
+    """
+    job = parts().runs.retry(run_id, current_key_name())
+    return job, 201, {"Location": url_for("jobs.show_job", run_id=job.id)}
+
+
+@blueprint.delete("/v1/jobs/<run_id>")
+@blueprint.output(Deleted)
+@blueprint.doc(tags=["jobs"], responses={409: "It has not ended, or another job waits for it.", **NO_JOB, **NO_QUEUE})
+def delete_job(run_id: str) -> Deleted:
+    """Delete a job
+
+    Removes its folder: checkpoints, curves, log, report. A model that it made stays. Says how much room that freed.
+    """
+    return parts().runs.delete(run_id)
+
+
+@blueprint.get("/v1/jobs/<run_id>/report")
+@blueprint.doc(tags=["jobs"], responses={404: "There is no such job, or it has no report."})
+def job_report(run_id: str) -> Response:
+    """Show a job's report
+
+    The page of an evaluation or a study, as HTML that needs nothing else; its figures if only JSON is accepted.
+    """
+    html = request.accept_mimetypes.best_match(["text/html", "application/json"]) == "text/html"
+    return send_file(parts().shown_runs.report(run_id, "report.html" if html else "metrics.json").absolute())

@@ -8,8 +8,11 @@ from flask import current_app
 
 from services.gateway.dataset_catalogue import DatasetCatalogue
 from services.gateway.inference_client import InferenceClient
+from services.gateway.job_checks import JobChecks
 from services.gateway.job_queue import JobQueue
 from services.gateway.model_catalogue import ModelCatalogue
+from services.gateway.model_changes import ModelChanges
+from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
 from services.gateway.settings import Settings
 
@@ -24,19 +27,25 @@ class Parts:
     queue: JobQueue
     datasets: DatasetCatalogue
     models: ModelCatalogue
+    model_changes: ModelChanges
     runs: Runs
+    shown_runs: RunReader
 
 
 def add_parts(app: APIFlask, settings: Settings) -> None:
     """Make the parts and leave them with the application. Opens no connection yet."""
     queue = JobQueue(settings.redis_url)
     datasets, models = DatasetCatalogue(settings.data_dir), ModelCatalogue(settings.models_dir)
+    reader = RunReader(settings.runs_dir, queue)
+    inference = InferenceClient(settings.inference_url, settings.timeout_s, connections=settings.threads)
     app.extensions[KEY] = Parts(
-        inference=InferenceClient(settings.inference_url, settings.timeout_s, connections=settings.threads),
+        inference=inference,
         queue=queue,
         datasets=datasets,
         models=models,
-        runs=Runs(settings.runs_dir, queue, datasets, models),
+        model_changes=ModelChanges(settings.models_dir, inference),
+        runs=Runs(settings.runs_dir, queue, reader, JobChecks(settings.runs_dir, datasets, models)),
+        shown_runs=reader,
     )
 
 

@@ -1,4 +1,4 @@
-"""What one can do with training jobs. Plain functions over run folders and the queue; no Flask, no RQ.
+"""What one can change about jobs. Plain functions over run folders and the queue; no Flask, no RQ.
 
 Two requests for one run at once take turns: each change holds a lock on the run's folder, so a state is never judged
 by one and replaced by another. Every refusal is an `ApiError`.
@@ -9,24 +9,26 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import islice
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
-from services.gateway.dataset_catalogue import DatasetCatalogue
-from services.gateway.job_queue import JobQueue, QueueSnapshot
-from services.gateway.model_catalogue import ModelCatalogue
-from shared.errors import ModelFolderError, RunFolderError
-from shared.model_folder import IMAGENET
+from services.gateway.job_checks import JobChecks
+from services.gateway.job_queue import JobQueue
+from services.gateway.run_reader import RunReader, read, readable
+from shared.errors import RunFolderError
 from shared.run_folder import RunFolder, RunState, utc_now
-from shared.schemas import Job, JobList, JobRequest, JobState, MetricList
+from shared.schemas import (
+    OPEN_STATES,
+    Deleted,
+    Job,
+    JobRequest,
+    JobState,
+)
+from shared.study_plan import create_study
 from shared.web import ApiError
 
-LOG_FILE: Final = "log.txt"
-LOG_TAIL_BYTES: Final = 1 << 20
 WAITING: Final = frozenset({JobState.QUEUED, JobState.INTERRUPTED})
-UNDER_WAY: Final = frozenset({JobState.RUNNING, JobState.CANCELLING})
 RESUMABLE: Final = frozenset({JobState.CANCELLED, JobState.FAILED, JobState.INTERRUPTED})
 
 _log = logging.getLogger("halfface.gateway.runs")
@@ -38,94 +40,158 @@ class Runs:
     Args:
         runs_dir: where the runs' folders are.
         queue: takes the jobs to the workers.
-        datasets: what can be trained on.
-        models: what can be started from.
+        reader: shows what became of a change.
+        checks: what must be true of a job before it is queued.
     """
 
-    def __init__(self, runs_dir: Path, queue: JobQueue, datasets: DatasetCatalogue, models: ModelCatalogue) -> None:
+    def __init__(self, runs_dir: Path, queue: JobQueue, reader: RunReader, checks: JobChecks) -> None:
         self._runs_dir = runs_dir
         self._queue = queue
-        self._datasets = datasets
-        self._models = models
+        self._reader = reader
+        self._checks = checks
 
-    def start(self, asked: JobRequest) -> Job:
-        """Check a request, make its folder and queue it; all of it or nothing."""
-        self._check(asked)
+    def start(self, asked: JobRequest, by: str | None = None, idempotency_key: str | None = None) -> tuple[Job, bool]:
+        """Check a request, make its folder and queue it; all of it or nothing.
+
+        Args:
+            asked: the request.
+            by: who asks.
+            idempotency_key: of the client's choice; the same key means the same job, whatever has become of it.
+
+        Returns:
+            The job, and whether it is new: a request that equals one of an open job, or comes with its key, gets that.
+        """
+        self._checks.check(asked)
         self._queue.ping()
-        try:
-            run = RunFolder.create(self._runs_dir, asked)
-        except OSError as error:
-            _log.error("no run can be made in %s: %s", self._runs_dir, error)
-            raise ApiError(
-                status=503,
-                code="runs_unavailable",
-                message="The runs folder cannot be written; check its permissions and the free space.",
-            ) from error
-        try:
-            self._queue.enqueue(run.id)
-        except ApiError:
-            shutil.rmtree(run.path, ignore_errors=True)
-            raise
-        return self.show(run.id)
+        with self._locked():
+            same = self._same(asked, idempotency_key)
+            if same is not None:
+                return self._reader.show(same.id), False
+            runs = self._create(asked, by=by, idempotency_key=idempotency_key)
+        self._queue_all(runs)
+        return self._reader.show(runs[-1].id), True
 
-    def all(self, state: JobState | None, limit: int) -> JobList:
-        """Return at most `limit` jobs, newest first; of one state if given. Needs no queue."""
-        jobs = (job for run in RunFolder.all(self._runs_dir) if (job := _readable(run)))
-        wanted = list(islice((job for job in jobs if state in (None, job.state)), limit))
-        return JobList(jobs=self._with_messages(wanted))
-
-    def show(self, run_id: str) -> Job:
-        """Return one job, with why it waits."""
-        return self._with_messages([_read(self._open(run_id))])[0]
-
-    def metrics(self, run_id: str, after: int) -> MetricList:
-        """Return the epochs that come after epoch `after`."""
-        run = self._open(run_id)
-        try:
-            return MetricList(rows=[row for row in run.metrics() if row.epoch > after])
-        except (OSError, ValueError) as error:
-            raise _unreadable(f"The metrics of job {run.id} cannot be read.") from error
-
-    def log_lines(self, run_id: str, count: int) -> list[str]:
-        """Return the last `count` lines of the run's log, or fewer; none before it begins."""
-        path = self._open(run_id).path / LOG_FILE
-        try:
-            with path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - LOG_TAIL_BYTES))
-                lines = file.read().decode(errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise _unreadable(f"The log of job {run_id} cannot be read.") from error
-        return lines[-count:]
+    def retry(self, run_id: str, by: str | None = None) -> Job:
+        """Start a job anew that has ended, from nothing and with the same request; the old one stays as it is."""
+        run = self._reader.open(run_id)
+        job = read(run)
+        if job.state in OPEN_STATES:
+            raise _conflict(f"Job {run_id} is {job.state.value}; cancel it before you start it anew.")
+        self._checks.check(job.request)
+        self._queue.ping()
+        runs = self._create(job.request, by=by, retry_of=run_id)
+        self._queue_all(runs)
+        return self._reader.show(runs[-1].id)
 
     def cancel(self, run_id: str) -> Job:
-        """Cancel a job: at once while it waits, else by word to its worker, which stops within seconds."""
-        run = self._open(run_id)
+        """Cancel a job: at once while it waits, else by word to its worker; a study with all its parts."""
+        run = self._reader.open(run_id)
+        job = read(run)
+        parts = run.parts() if job.request.kind == "study" else []
+        for part in parts:
+            if read(part).state in OPEN_STATES:
+                self._cancel(part)
+        if job.state in OPEN_STATES or not parts:
+            self._cancel(run)
+        return self._reader.show(run_id)
+
+    def _cancel(self, run: RunFolder) -> None:
         with _turn(run):
-            state = _read(run).state
-            if state not in WAITING | UNDER_WAY:
-                raise _conflict(f"Job {run_id} is {state.value} already, so there is nothing to cancel.")
-            if state in WAITING and self._queue.withdraw(run_id):
+            state = read(run).state
+            if state not in OPEN_STATES:
+                raise _conflict(f"Job {run.id} is {state.value} already, so there is nothing to cancel.")
+            if state in WAITING and self._queue.withdraw(run.id):
                 was = run.state()
                 run.set_state(RunState(state=JobState.CANCELLED, started=was.started, ended=utc_now()))
             else:
                 run.ask_to_cancel()
-        return self.show(run_id)
 
     def resume(self, run_id: str) -> Job:
-        """Queue a job again that was cancelled, failed or interrupted; it goes on from its last checkpoint."""
-        run = self._open(run_id)
+        """Queue a job again that was cancelled, failed or interrupted; a study with its parts that were.
+
+        Each goes on from its last checkpoint.
+        """
+        run = self._reader.open(run_id)
+        if read(run).request.kind == "study":
+            for part in run.parts():
+                if read(part).state in RESUMABLE:
+                    self._resume(part)
+        self._resume(run)
+        return self._reader.show(run_id)
+
+    def _resume(self, run: RunFolder) -> None:
         with _turn(run):
-            job = _read(run)
+            job = read(run)
             if job.state not in RESUMABLE:
                 raise _conflict(_why_not_resumable(job))
-            self._check(job.request)
-            if self._queue.is_taken(run_id):
-                raise _conflict(f"A worker is still stopping job {run_id}; try again in a few seconds.")
+            self._checks.check(job.request)
+            if self._queue.is_taken(run.id):
+                raise _conflict(f"A worker is still stopping job {run.id}; try again in a few seconds.")
             self._queue_again(run)
-        return self.show(run_id)
+
+    def delete(self, run_id: str) -> Deleted:
+        """Remove the folder of a job that has ended; a model that it made stays among the models."""
+        run = self._reader.open(run_id)
+        with _turn(run):
+            job = read(run)
+            if job.state in OPEN_STATES or self._queue.is_taken(run_id):
+                raise _conflict(f"Job {run_id} is {job.state.value}; cancel it before you delete it.")
+            waiting = [other.id for other in RunFolder.all(self._runs_dir) if _waits_for(other, run_id)]
+            if waiting:
+                raise _conflict(f"Job {waiting[0]} waits for job {run_id}; cancel that one first.")
+            freed = run.size_bytes()
+            shutil.rmtree(run.path)
+        return Deleted(id=run_id, freed_bytes=freed)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Wait until no other request, of this process or another, is making a run."""
+        try:
+            self._runs_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        with _flock(self._runs_dir):
+            yield
+
+    def _same(self, asked: JobRequest, key: str | None) -> RunFolder | None:
+        """Return the run that this request means already.
+
+        Raises:
+            ApiError: 409 `idempotency_key`: its key was used for another request.
+        """
+        for run in RunFolder.all(self._runs_dir):
+            try:
+                other, state = run.request(), run.state().state
+            except RunFolderError:
+                continue
+            if key is not None and other.idempotency_key == key:
+                if other.request != asked:
+                    message = f"This Idempotency-Key belongs to job {run.id}, which asks for something else."
+                    raise ApiError(status=409, code="idempotency_key", message=message)
+                return run
+            if key is None and state in OPEN_STATES and other.study is None and other.request == asked:
+                return run
+        return None
+
+    def _create(self, asked: JobRequest, **origin: str | None) -> list[RunFolder]:
+        """Make the folders of a job and of its parts; the job's own is the last."""
+        try:
+            if asked.kind == "study":
+                return create_study(self._runs_dir, asked, **origin)
+            return [RunFolder.create(self._runs_dir, asked, **origin)]
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _queue_all(self, runs: list[RunFolder]) -> None:
+        """Queue the runs that wait for no other; workers queue the others in time. Remove all if that fails."""
+        try:
+            for run in runs:
+                if not run.unfinished():
+                    self._queue.enqueue(run.id, run.request().request.kind)
+        except ApiError:
+            for run in runs:
+                shutil.rmtree(run.path, ignore_errors=True)
+            raise
 
     def _queue_again(self, run: RunFolder) -> None:
         """Queue the run; leave its folder as it was if the queue does not answer."""
@@ -133,79 +199,33 @@ class Runs:
         run.withdraw_cancel()
         run.set_state(RunState(state=JobState.QUEUED, started=before.started))
         try:
-            self._queue.enqueue(run.id)
+            if not run.unfinished():
+                self._queue.enqueue(run.id, run.request().request.kind)
         except ApiError:
             run.set_state(before)
             if cancel_asked:
                 run.ask_to_cancel()
             raise
 
-    def _open(self, run_id: str) -> RunFolder:
-        try:
-            return RunFolder.open(self._runs_dir, run_id)
-        except RunFolderError as error:
-            raise ApiError(
-                status=404, code="job_not_found", message=f"{error} /v1/jobs lists the jobs that there are."
-            ) from error
-
-    def _check(self, asked: JobRequest) -> None:
-        """Raise an ApiError that names the field if the data set or the base model cannot be used."""
-        dataset = self._datasets.find(asked.dataset)
-        if dataset is None:
-            raise _invalid("dataset", f"There is no data set '{asked.dataset}'; /v1/datasets lists those there are.")
-        if dataset.problem:
-            raise _invalid("dataset", f"The data set cannot be trained on: {dataset.problem}")
-        if asked.base_model is not None and asked.base_model != IMAGENET:
-            self._check_base(asked.base_model, asked.settings.architecture)
-
-    def _check_base(self, base_model: str, architecture: str) -> None:
-        try:
-            card = self._models.card(base_model)
-        except ModelFolderError as error:
-            raise _invalid("base_model", f"The base model cannot be used: {error}") from error
-        if card is None:
-            raise _invalid("base_model", f"There is no model '{base_model}'; /v1/models lists those there are.")
-        if not card.has_weights:
-            raise _invalid("base_model", f"{base_model} ships no weights to start from; choose another model.")
-        if card.architecture != architecture:
-            sentence = f"{base_model} is a {card.architecture}; choose that architecture to start from it."
-            raise _invalid("settings.architecture", sentence)
-
-    def _with_messages(self, jobs: list[Job]) -> list[Job]:
-        """Return the jobs, those that wait with a sentence that says why."""
-        if not any(job.state == JobState.QUEUED for job in jobs):
-            return jobs
-        try:
-            snapshot: QueueSnapshot | None = self._queue.snapshot()
-        except ApiError:
-            snapshot = None
-        return [_with_message(job, snapshot) if job.state == JobState.QUEUED else job for job in jobs]
+    def _unwritable(self, error: OSError) -> ApiError:
+        _log.error("no run can be made in %s: %s", self._runs_dir, error)
+        message = "The runs folder cannot be written; check its permissions and the free space."
+        return ApiError(status=503, code="runs_unavailable", message=message)
 
 
-def _with_message(job: Job, snapshot: QueueSnapshot | None) -> Job:
-    unknown = "The job queue does not answer, so its place is not known; the job itself is kept."
-    return job.model_copy(update={"message": snapshot.why_waiting(job.id) if snapshot else unknown})
+def _waits_for(run: RunFolder, run_id: str) -> bool:
+    job = readable(run)
+    return job is not None and run_id in job.after and job.state in OPEN_STATES
 
 
-def _readable(run: RunFolder) -> Job | None:
-    try:
-        return run.job()
-    except RunFolderError as error:
-        _log.warning("a run is left out of the list: %s", error)
-        return None
-
-
-def _read(run: RunFolder) -> Job:
-    try:
-        return run.job()
-    except RunFolderError as error:
-        raise _unreadable(str(error)) from error
+def _turn(run: RunFolder) -> AbstractContextManager[None]:
+    """Wait until no other request, of this process or another, is changing the run."""
+    return _flock(run.path)
 
 
 @contextmanager
-def _turn(run: RunFolder) -> Iterator[None]:
-    """Wait until no other request, of this process or another, is changing the run."""
-    folder = os.open(run.path, os.O_RDONLY)
+def _flock(path: Path) -> Iterator[None]:
+    folder = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         yield
@@ -223,11 +243,3 @@ def _why_not_resumable(job: Job) -> str:
 
 def _conflict(message: str) -> ApiError:
     return ApiError(status=409, code="job_state", message=message)
-
-
-def _invalid(field: str, message: str) -> ApiError:
-    return ApiError(status=422, code="invalid", message=message, field=field)
-
-
-def _unreadable(message: str) -> ApiError:
-    return ApiError(status=500, code="job_unreadable", message=message)

@@ -31,7 +31,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, drawn_data
     shutil.copytree(drawn_dataset, folder / "data" / "drawn")
     ports = {name: free_port() for name in ("GATEWAY", "INFERENCE", "FRONTEND")}
     environment = {
-        **{name: value for name, value in os.environ.items() if name != "REDIS_URL"},
+        **{name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "GATEWAY_ADMIN_KEY")},
         **{f"{name}_PORT": str(port) for name, port in ports.items()},
         **{f"{name.upper()}_DIR": str(folder / name) for name in ("data", "models", "runs")},
         "START_TIMEOUT_S": str(START_LIMIT_S),

@@ -1,5 +1,6 @@
 """The stack under test, as a user sees it: its addresses, its folders, its logs."""
 
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -26,9 +27,16 @@ class RunningStack:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    @property
+    def key(self) -> str:
+        """The key that the first start shows."""
+        (key,) = re.findall(r"^ +(hf_\S+)$", self.announcement, re.MULTILINE)
+        return str(key)
+
     def post(self, path: str, **kwargs: Any) -> requests.Response:
-        """Return the gateway's answer."""
-        return requests.post(self.gateway_url + path, timeout=120, **kwargs)
+        """Return the gateway's answer to a request with the key."""
+        headers = {"Authorization": f"Bearer {self.key}", **kwargs.pop("headers", {})}
+        return requests.post(self.gateway_url + path, timeout=120, headers=headers, **kwargs)
 
     def wait_for_job(self, job_id: str, condition: Callable[[Any], bool]) -> Any:
         """Return the job once `condition` holds; fails where it ends otherwise. The test's time limit ends the wait."""

@@ -1,4 +1,4 @@
-"""The page in a real browser: a portrait in, five answers out; a job started and watched until it is finished."""
+"""The page in a real browser: a portrait in, five answers out; a job started with a key and watched to its end."""
 
 import os
 import shutil
@@ -66,6 +66,8 @@ def test_a_job_is_started_and_watched_until_it_is_finished(stack: RunningStack, 
     page.get_by_role("spinbutton", name="Size", exact=True).fill("16")
     page.get_by_role("spinbutton", name="Batch size").fill("32")
     page.get_by_role("button", name="Start training").click()
+    page.get_by_role("textbox", name="Key").fill(stack.key)
+    page.get_by_role("button", name="Go on").click()
     expect(page.get_by_text("Finished", exact=True).first).to_be_visible(timeout=TRAINING_MS)
     expect(page.get_by_text("This job made the model")).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_text("Validation accuracy").first).to_be_visible(timeout=PATIENCE_MS)

@@ -27,6 +27,13 @@ def test_the_announcement_names_the_page_and_the_gateway(stack: RunningStack) ->
     assert stack.gateway_url in stack.announcement
 
 
+def test_the_first_key_is_announced_and_stands_in_no_log(stack: RunningStack) -> None:
+    assert requests.post(f"{stack.gateway_url}/v1/jobs", json={"dataset": "drawn"}, timeout=60).status_code == 401
+    assert stack.post("/v1/jobs", json={"dataset": "nowhere"}).status_code == 422
+    written = [path.read_text() for path in (stack.folder / "runs" / "logs").iterdir()]
+    assert stack.key.split("_", 2)[2] not in "".join([*written, (stack.folder / "runs" / "keys.json").read_text()])
+
+
 def test_every_service_is_ready(stack: RunningStack) -> None:
     assert stack.get("/readyz")["status"] == "ok"
     assert requests.get(stack.page_url, timeout=60).status_code == 200

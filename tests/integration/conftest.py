@@ -12,6 +12,9 @@ from tests.integration.service_process import running_service
 from tests.unit.gateway.folders import write_small_model, write_zip
 from tests.unit.inference.small_models import write_five
 
+ADMIN_KEY = "hf_testing1_0123456789abcdef0123456789abcdef0123456789abcdef"
+"""The first key of the gateways under test."""
+
 
 @dataclass(frozen=True)
 class RunningGateway:
@@ -37,6 +40,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, queue_url: str) -> Iterato
         "GATEWAY_INFERENCE_URL": f"http://127.0.0.1:{inference_port}",
         "GATEWAY_REDIS_URL": queue_url,
         "GATEWAY_MAX_REQUEST_BYTES": "200000",
+        "GATEWAY_ADMIN_KEY": ADMIN_KEY,
         **{f"GATEWAY_{name.upper()}_DIR": str(folder / name) for name in ("data", "runs", "models")},
     }
     url = f"http://127.0.0.1:{port}"

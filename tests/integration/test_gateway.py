@@ -6,8 +6,13 @@ with real faces is driven in tests/e2e.
 
 import hashlib
 import json
+import os
+import re
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,8 +20,9 @@ import requests
 from redis import Redis
 
 from scripts.processes import free_port
+from scripts.stack_settings import ROOT
 from shared.schemas import ErrorAnswer, Job
-from tests.integration.conftest import RunningGateway
+from tests.integration.conftest import ADMIN_KEY, RunningGateway
 from tests.integration.service_process import running_service
 from tests.unit.gateway.small_inference import SmallInference, serve_inference
 
@@ -38,9 +44,10 @@ def redis(gateway: RunningGateway) -> Iterator[Redis]:
         yield connection
 
 
-def post(gateway: RunningGateway, path: str, **kwargs: Any) -> requests.Response:
-    """Return the answer to a POST."""
-    return requests.post(gateway.url + path, timeout=60, **kwargs)
+def post(gateway: RunningGateway, path: str, key: str = ADMIN_KEY, **kwargs: Any) -> requests.Response:
+    """Return the answer to a POST with a key."""
+    headers = {"Authorization": f"Bearer {key}", **kwargs.pop("headers", {})}
+    return requests.post(gateway.url + path, timeout=60, headers=headers, **kwargs)
 
 
 def get(gateway: RunningGateway, path: str, **kwargs: Any) -> requests.Response:
@@ -115,7 +122,7 @@ def test_pages_of_any_origin_may_call(gateway: RunningGateway) -> None:
     assert allowed.status_code == 200
     assert allowed.headers["Access-Control-Allow-Origin"] == "*"
     assert "POST" in allowed.headers["Access-Control-Allow-Methods"]
-    assert "Content-Type" in allowed.headers["Access-Control-Allow-Headers"]
+    assert {"Authorization", "Content-Type"} <= set(allowed.headers["Access-Control-Allow-Headers"].split(", "))
     assert refusal.headers["Access-Control-Allow-Origin"] == "*"
 
 
@@ -318,9 +325,10 @@ def test_the_queue_may_be_away_while_jobs_are_still_listed(gateway: RunningGatew
     }
     url = f"http://127.0.0.1:{port}"
     runs_before = sorted((gateway.folder / "runs").iterdir())
+    second = replace(gateway, url=url)
     with running_service("gateway", environment, url, gateway.folder / "second.log"):
-        started = requests.post(f"{url}/v1/jobs", json={"dataset": "faces.zip"}, timeout=60)
-        cancelled = requests.post(f"{url}/v1/jobs/{job.id}/cancel", timeout=60)
+        started = post(second, "/v1/jobs", json={"dataset": "faces.zip"})
+        cancelled = post(second, f"/v1/jobs/{job.id}/cancel")
         listed = requests.get(f"{url}/v1/jobs", timeout=60)
         ready = requests.get(f"{url}/readyz", timeout=60)
 
@@ -331,6 +339,62 @@ def test_the_queue_may_be_away_while_jobs_are_still_listed(gateway: RunningGatew
     assert job.id in [each["id"] for each in listed.json()["jobs"]]
     assert ready.status_code == 503
     assert "queue: it does not answer" in ready.json()["reason"]
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_changed_without_a_key_and_no_secret_is_kept(gateway: RunningGateway, redis: Redis) -> None:
+    unknown = f"hf_unknown1_{'0123456789abcdef' * 4}"
+    without = requests.post(f"{gateway.url}/v1/jobs", json={"dataset": "faces.zip"}, timeout=60)
+    wrong = post(gateway, "/v1/jobs", key=unknown, json={"dataset": "faces.zip"})
+
+    assert refused(without, 401).error.code == "key_missing"
+    assert refused(wrong, 401).error.code == "key_unknown"
+    assert redis.llen("rq:queue:trainer") == 0
+    allowed = post(gateway, "/v1/jobs", json={"dataset": "faces.zip", "settings": {"epochs": 7}})
+    assert allowed.status_code == 201
+    lines = [json.loads(line) for line in gateway.log.read_text().splitlines()]
+    assert lines[-1] | {"path": "/v1/jobs", "status": 201, "key": "owner", "key_id": "testing1"} == lines[-1]
+    assert "0123456789abcdef" not in gateway.log.read_text() + (gateway.folder / "runs" / "keys.json").read_text()
+
+
+def test_a_key_made_and_revoked_by_the_command_works_until_then(gateway: RunningGateway, redis: Redis) -> None:
+    def keys(*arguments: str) -> str:
+        command = [sys.executable, "-m", "services.gateway", "keys", *arguments]
+        environment = {**os.environ, "GATEWAY_RUNS_DIR": str(gateway.folder / "runs")}
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    key = keys("create", "--name", "guest", "--role", "train")
+    body = {"dataset": "faces.zip", "settings": {"epochs": 8}}
+    assert post(gateway, "/v1/jobs", key=key, json=body).status_code == 201
+    keys("revoke", "guest")
+    answer = post(gateway, "/v1/jobs", key=key, json=body)
+    assert refused(answer, 401).error.code == "key_unknown"
+
+
+def test_the_first_start_shows_a_key_once_and_not_as_json(gateway: RunningGateway, queue_url: str) -> None:
+    port, folder = free_port(), gateway.folder / "first"
+    environment = {
+        "GATEWAY_PORT": str(port),
+        "GATEWAY_REDIS_URL": queue_url,
+        "GATEWAY_WORKERS": "2",
+        "GATEWAY_KEYS_FILE": str(folder / "keys.json"),
+        **{f"GATEWAY_{name.upper()}_DIR": str(gateway.folder / name) for name in ("data", "runs", "models")},
+    }
+    url, logs = f"http://127.0.0.1:{port}", [gateway.folder / "start-1.log", gateway.folder / "start-2.log"]
+    with running_service("gateway", environment, url, logs[0]):
+        (line,) = re.findall(r"^ +(hf_\S+)$", logs[0].read_text(), re.MULTILINE)
+        answer = post(replace(gateway, url=url), "/v1/jobs", key=line, json={"dataset": "nowhere.zip"})
+        assert refused(answer, 422).error.field == "dataset"
+    with running_service("gateway", environment, url, logs[1]):
+        answer = post(replace(gateway, url=url), "/v1/jobs", key=line, json={"dataset": "nowhere.zip"})
+        assert refused(answer, 422).error.field == "dataset"
+
+    assert logs[0].read_text().count(line.split("_", 2)[2]) == 1
+    assert "hf_" not in logs[1].read_text()
 
 
 # --- health and the document -----------------------------------------------------------------------------------------
@@ -364,7 +428,13 @@ def test_the_document_describes_every_address_and_both_kinds_of_body(gateway: Ru
         "/v1/jobs/{run_id}/metrics",
         "/v1/jobs/{run_id}/resume",
         "/v1/models",
+        "/v1/models/history",
+        "/v1/models/rollback",
         "/v1/models/{name}/{version}",
+        "/v1/models/{name}/{version}/archive",
+        "/v1/models/{name}/{version}/download",
+        "/v1/models/{name}/{version}/promote",
+        "/v1/models/{name}/{version}/restore",
         "/v1/predictions",
     }
     predictions = document["paths"]["/v1/predictions"]["post"]

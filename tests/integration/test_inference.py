@@ -27,6 +27,7 @@ from trainer.evaluation import logits_of, softmax
 PORTRAIT = encode(draw_portrait("happy", 38, 256), "PNG")
 FACE = encode(draw_face("happy", 3), "PNG")
 SECONDS_TO_NOTICE = 30
+NOT_THERE = "full: small/3 holds no card.json, so it is not a model."
 
 
 def post(service: RunningInference, path: str = "/v1/predict", **kwargs: Any) -> requests.Response:
@@ -297,9 +298,26 @@ def test_a_promoted_model_answers_without_a_restart_and_a_bad_one_changes_nothin
         write_active(models, {"full": "small/3"})
         until(lambda: get(service, "/v1/models").json()["problems"] != [])
         assert version() == "small/2"
-        assert get(service, "/readyz").status_code == 200
+        ready = get(service, "/readyz")
+        assert (ready.status_code, ready.json()["reason"]) == (200, NOT_THERE)
         write_active(models, {"full": "small/1"})
         until(lambda: version() == "small/1")
+
+
+def test_a_version_is_tried_over_http_without_serving(inference_service: RunningInference) -> None:
+    write_projection(inference_service.models, "spare/1", projection(8))
+    write_projection(inference_service.models, "spare/2", projection(8), self_test={"full": (9.0,) * 7})
+    before = get(inference_service, "/v1/models").json()
+
+    good = post(inference_service, "/v1/self-test", json={"model": "spare/1"})
+    bad = refused(post(inference_service, "/v1/self-test", json={"model": "spare/2"}), 409).error
+    absent = refused(post(inference_service, "/v1/self-test", json={"model": "spare/3"}), 404).error
+    nothing = refused(post(inference_service, "/v1/self-test", json={}), 422).error
+
+    assert (good.status_code, good.json()) == (200, {"model": "spare/1"})
+    assert (bad.code, bad.message.split(":")[0]) == ("self_test_failed", "spare/2 fails its self-test")
+    assert (absent.code, nothing.field) == ("model_not_found", "model")
+    assert get(inference_service, "/v1/models").json() == before
 
 
 def test_the_exported_model_serves_the_five_views(models_dir: Path, tmp_path: Path) -> None:
@@ -319,7 +337,7 @@ def test_health_models_and_document_are_served(inference_service: RunningInferen
 
     assert get(inference_service, "/readyz").json()["status"] == "ok"
     assert get(inference_service, "/v1/models").json()["active"]["any"] == "mixed/1"
-    assert set(document["paths"]) == {"/healthz", "/readyz", "/inference", "/v1/models", "/v1/predict"}
+    assert set(document["paths"]) == {"/healthz", "/readyz", "/inference", "/v1/models", "/v1/predict", "/v1/self-test"}
     for operations in document["paths"].values():
         for operation in operations.values():
             assert operation["summary"]

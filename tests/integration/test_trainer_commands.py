@@ -71,12 +71,23 @@ def test_a_version_from_which_one_fine_tunes_gives_the_start(
     [
         (("train", "--data", "absent.zip"), "There is no data set at"),
         (("train", "--data", "absent.zip", "--epochs", "none"), "The setting epochs must be a whole number"),
-        (("promote", "first/9", "--slots", "full"), "holds no card.json"),
+        (("promote", "first/9", "--slots", "full"), "There is no model 'first/9'"),
+        (("rollback", "full"), "No earlier version of full can serve"),
+        (("archive", "first/9"), "There is no model 'first/9'"),
         (("resume", "nothing"), "There is no job 'nothing'"),
         (("evaluate", "nonsense", "--data", "absent.zip"), "is not a model"),
         (("worker",), "Set TRAINER_REDIS_URL"),
     ],
-    ids=["no data", "bad setting", "no model", "no run", "bad name", "no queue"],
+    ids=[
+        "no data",
+        "bad setting",
+        "no model",
+        "nothing before",
+        "nothing to archive",
+        "no run",
+        "bad name",
+        "no queue",
+    ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(trainer: Commands, words: tuple[str, ...], sentence: str) -> None:
     done = trainer(*words)

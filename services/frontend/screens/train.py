@@ -3,6 +3,7 @@
 import streamlit as st
 
 from services.frontend import job_view, words
+from services.frontend.access import change
 from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
 from services.frontend.training_form import show_form
@@ -39,11 +40,8 @@ def _form() -> None:
     datasets, models = gateway().datasets(), gateway().models().models
     with st.container(border=True):
         request = show_form(datasets, models)
-        if request is None:
-            return
-        job = gateway().start(request)
-    st.query_params[JOB] = job.id
-    st.rerun()
+        if request is not None:
+            change(lambda gateway: gateway.start(request), lambda job: _open_job(job.id))
 
 
 def _jobs(selected: str | None) -> None:

@@ -3,12 +3,15 @@
 import base64
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS
+from shared.model_folder import Card
+from shared.preprocessing import InputSpec
 from shared.schemas import (
     Box,
     DatasetInfo,
@@ -90,6 +93,42 @@ def a_model(view: str = "five", serves: tuple[str, ...] = tuple(STUDY_VIEWS)) ->
         size_bytes=1,
         trainable=True,
     )
+
+
+def measured(accuracy: float) -> dict[str, Any]:
+    """Return a card's metrics: this accuracy on every view, disgust never found."""
+    shares = {label: 0.0 if label == "disgust" else accuracy for label in LABELS}
+    figures = {
+        "accuracy": accuracy,
+        "macro_f1": 0.5,
+        "weighted_f1": 0.5,
+        "weighted_auc": None,
+        "class_accuracy": shares,
+    }
+    return {"protocol": "Each test face once.", "test": {view.value: figures for view in STUDY_VIEWS}}
+
+
+def a_card(**changes: Any) -> Card:
+    """Return the card of first/1."""
+    settings = {"epochs": 20, "batch_size": 128, "optimizer": "adamw", "learning_rate": 0.0015, "seed": 3}
+    fields: dict[str, Any] = {
+        "name": "first",
+        "version": "1",
+        "view": "five",
+        "sha256": {},
+        "input": InputSpec(),
+        "architecture": "resnet34",
+        "training": {"request": {"settings": settings}, "best_epoch": 17, "seconds": 3600.0, "cores": 2},
+        "data": {
+            "name": "faces.zip",
+            "counts": {part: dict.fromkeys(LABELS, 1500) for part in ("train", "test")},
+            "fingerprint": "abc123",
+        },
+        "metrics": measured(0.6),
+        "created": "2026-11-23T09:38:26+00:00",
+        "intended_use": "Research only.",
+    }
+    return Card.model_validate({**fields, **changes})
 
 
 def a_job(state: JobState = JobState.RUNNING, job_id: str = "job-1", message: str | None = None) -> Job:

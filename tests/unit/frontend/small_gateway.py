@@ -12,6 +12,7 @@ from flask import Flask, Response, request
 from pydantic import BaseModel
 from werkzeug.serving import WSGIRequestHandler
 
+from shared.model_folder import Card
 from shared.schemas import (
     DatasetList,
     ErrorAnswer,
@@ -24,11 +25,15 @@ from shared.schemas import (
     JobState,
     MetricList,
     MetricRow,
+    ModelChange,
+    ModelHistory,
     ModelList,
     PredictAnswer,
+    PromoteRequest,
+    RollBackRequest,
 )
 
-from .answers import a_data_set, a_model, a_prediction
+from .answers import a_card, a_data_set, a_model, a_prediction
 
 
 @dataclass
@@ -39,8 +44,15 @@ class SmallGateway:
     health: Health = field(default_factory=lambda: Health(status="ok"))
     prediction: PredictAnswer = field(default_factory=a_prediction)
     refusal: tuple[int, str] | None = None
+    change_refusal: tuple[int, str] | None = None
+    """How changes of models are refused."""
+    change_refusal: tuple[int, str] | None = None  # of what changes something, after its key was looked at
+    keys: dict[str, bool] | None = None  # key to whether it may change something; None: nobody needs one
     datasets: DatasetList = field(default_factory=lambda: DatasetList(datasets=[a_data_set()], folder="data"))
     models: ModelList = field(default_factory=lambda: ModelList(models=[a_model()], active={}))
+    card: Card = field(default_factory=lambda: a_card())
+    history: list[ModelChange] = field(default_factory=list)
+    changes_asked: list[tuple[str, PromoteRequest | RollBackRequest | None]] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
     rows: list[MetricRow] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -57,8 +69,18 @@ def _answer(content: BaseModel, status: int = 200) -> Response:
     return Response(content.model_dump_json(), status, mimetype="application/json")
 
 
-def _error(status: int, message: str) -> Response:
-    return _answer(ErrorAnswer(error=ErrorDetail(code="refused", message=message), request_id="test"), status)
+def _error(status: int, message: str, code: str = "refused") -> Response:
+    return _answer(ErrorAnswer(error=ErrorDetail(code=code, message=message), request_id="test"), status)
+
+
+def _key_refusal(keys: dict[str, bool]) -> Response | None:
+    """Return the refusal of a request without a key that may change something; None if it has one."""
+    sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not sent:
+        return _error(401, "This needs a key; send it as the header 'Authorization: Bearer hf_...'.", "key_missing")
+    if sent not in keys:
+        return _error(401, "This key is not known: it was mistyped or revoked.", "key_unknown")
+    return None if keys[sent] else _error(403, "The key 'guest' has the role predict.", "key_role")
 
 
 def make_app(gateway: SmallGateway) -> Flask:
@@ -69,7 +91,14 @@ def make_app(gateway: SmallGateway) -> Flask:
     def remember() -> Response | None:
         gateway.calls.append(f"{request.method} {request.path}")
         refused = gateway.refusal if request.path != "/readyz" else None
-        return _error(*refused) if refused else None
+        if request.method == "POST" and request.path.startswith("/v1/models"):
+            refused = refused or gateway.change_refusal
+        if refused:
+            return _error(*refused)
+        if request.method == "GET":
+            return None
+        closed = _key_refusal(gateway.keys) if gateway.keys is not None else None
+        return closed or (_error(*gateway.change_refusal) if gateway.change_refusal else None)
 
     @app.get("/readyz")
     def readyz() -> Response:
@@ -84,12 +113,40 @@ def make_app(gateway: SmallGateway) -> Flask:
     def datasets() -> Response:
         return _answer(gateway.datasets)
 
-    @app.get("/v1/models")
-    def models() -> Response:
-        return _answer(gateway.models)
-
+    _add_models(app, gateway)
     _add_jobs(app, gateway)
     return app
+
+
+def _add_models(app: Flask, gateway: SmallGateway) -> None:
+    @app.get("/v1/models")
+    def models() -> Response:
+        shown = [model for model in gateway.models.models if not model.archived or request.args.get("archived")]
+        return _answer(gateway.models.model_copy(update={"models": shown}))
+
+    @app.get("/v1/models/history")
+    def history() -> Response:
+        return _answer(ModelHistory(changes=gateway.history))
+
+    @app.get("/v1/models/<name>/<version>")
+    def card(name: str, version: str) -> Response:
+        return _answer(gateway.card)
+
+    @app.post("/v1/models/<name>/<version>/promote")
+    def promote(name: str, version: str) -> Response:
+        asked = PromoteRequest.model_validate_json(request.data)
+        gateway.changes_asked.append((f"promote {name}/{version}", asked))
+        return _answer(a_model())
+
+    @app.post("/v1/models/rollback")
+    def roll_back() -> Response:
+        gateway.changes_asked.append(("roll back", RollBackRequest.model_validate_json(request.data)))
+        return _answer(a_model())
+
+    @app.post("/v1/models/<name>/<version>/<any(archive, restore):what>")
+    def put_away(name: str, version: str, what: str) -> Response:
+        gateway.changes_asked.append((f"{what} {name}/{version}", None))
+        return _answer(a_model())
 
 
 def _add_jobs(app: Flask, gateway: SmallGateway) -> None:

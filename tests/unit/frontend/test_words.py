@@ -83,5 +83,5 @@ def test_a_finished_job_says_what_its_model_is_and_whether_it_serves():
     waiting = outcome(job, 0.583, [])
     assert "**upper/3**" in waiting
     assert "58 %" in waiting
-    assert "until this one is made active" in waiting
+    assert "until this one is promoted on the page **Models**" in waiting
     assert "answers now for: upper half hidden" in outcome(job, 0.583, ["upper"])

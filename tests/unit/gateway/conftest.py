@@ -10,8 +10,10 @@ from redis import Redis
 
 from scripts.processes import free_port
 from services.gateway.dataset_catalogue import DatasetCatalogue
+from services.gateway.job_checks import JobChecks
 from services.gateway.job_queue import JobQueue
 from services.gateway.model_catalogue import ModelCatalogue
+from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
 
 from .folders import write_small_model, write_zip
@@ -59,7 +61,8 @@ def make_runs(folder: Path) -> Callable[[JobQueue], Runs]:
     """Give a function that makes the jobs over the folder and a queue."""
 
     def make(queue: JobQueue) -> Runs:
-        return Runs(folder / "runs", queue, DatasetCatalogue(folder / "data"), ModelCatalogue(folder / "models"))
+        checks = JobChecks(folder / "runs", DatasetCatalogue(folder / "data"), ModelCatalogue(folder / "models"))
+        return Runs(folder / "runs", queue, RunReader(folder / "runs", queue), checks)
 
     return make
 
@@ -68,6 +71,12 @@ def make_runs(folder: Path) -> Callable[[JobQueue], Runs]:
 def runs(make_runs: Callable[[JobQueue], Runs], queue: JobQueue) -> Runs:
     """Give the jobs over the folder and an empty queue."""
     return make_runs(queue)
+
+
+@pytest.fixture
+def reader(folder: Path, queue: JobQueue) -> RunReader:
+    """Show the jobs over the folder and the queue."""
+    return RunReader(folder / "runs", queue)
 
 
 @pytest.fixture

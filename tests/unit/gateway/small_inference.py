@@ -16,7 +16,7 @@ from apiflask import APIFlask
 from flask import Response, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from shared.schemas import Health, ImageAnswer, PredictAnswer, Timings
+from shared.schemas import Health, ImageAnswer, PredictAnswer, SelfTestAnswer, SelfTestRequest, Timings
 from shared.web import ApiError, current_request_id, make_app
 
 
@@ -31,11 +31,15 @@ class SmallInference:
 
     port: int
     not_ready: str | None = None
+    """Why it refuses predictions, and /readyz too."""
     breaks: int = 0
     """So many connections are closed without an answer."""
+    failing: set[str] = field(default_factory=set)
+    """Versions that fail their self-test."""
     released: threading.Event = field(default_factory=threading.Event)
     """Requests with the image `slow` wait for it."""
     bodies: list[bytes] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)
     content_types: list[str] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
 
@@ -52,6 +56,7 @@ def small_app(told: SmallInference) -> APIFlask:
     def remember() -> str:
         body = request.get_data()
         told.bodies.append(body)
+        told.hosts.append(request.host)
         told.content_types.append(request.content_type or "")
         told.request_ids.append(current_request_id())
         if told.breaks:
@@ -60,6 +65,8 @@ def small_app(told: SmallInference) -> APIFlask:
         return hashlib.sha256(body).hexdigest()
 
     def behave(image: str) -> Response | None:
+        if told.not_ready:
+            raise ApiError(status=503, code="model_missing", message=told.not_ready)
         if image == "slow":
             told.released.wait(30)
         if image == "nonsense":
@@ -85,6 +92,14 @@ def small_app(told: SmallInference) -> APIFlask:
     def inference() -> Response | dict[str, object]:
         remember()
         return behave(request.get_json()["image"]) or {"msg": "Success", "data": {"prediction": 3, "label": "happy"}}
+
+    @app.post("/v1/self-test")
+    def self_test() -> dict[str, object]:
+        remember()
+        model = SelfTestRequest.model_validate(request.get_json()).model
+        if model in told.failing:
+            raise ApiError(status=409, code="self_test_failed", message=f"{model} fails its self-test.", field="model")
+        return SelfTestAnswer(model=model).model_dump()
 
     @app.get("/readyz")
     def readyz() -> tuple[dict[str, object], int]:

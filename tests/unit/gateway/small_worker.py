@@ -1,6 +1,6 @@
 """A small real worker: `python small_worker.py <queue url> <runs folder>`.
 
-What it guarantees: it is RQ's own worker, with the JSON serializer, on the queue `trainer`. Its `trainer.jobs.train`
+What it guarantees: it is RQ's own worker, with the JSON serializer, on the trainer's queues. Its `trainer.jobs.run`
 does with the run's folder what the trainer does (running, then cancelled once somebody asks), and trains nothing.
 """
 
@@ -13,22 +13,23 @@ from redis import Redis
 from rq import Worker
 from rq.serializers import JSONSerializer
 
-from shared.run_folder import RunFolder, RunState, utc_now
+from shared.run_folder import QUEUE_NAMES, RunFolder, RunState, utc_now
 from shared.schemas import JobState
 
 
-def train(run_id: str) -> None:
+def run(run_id: str) -> None:
     """Run until somebody asks to cancel."""
-    run = RunFolder.open(Path(sys.argv[2]), run_id)
+    folder = RunFolder.open(Path(sys.argv[2]), run_id)
     started = utc_now()
-    run.set_state(RunState(state=JobState.RUNNING, started=started))
-    while not run.cancel_asked():
+    folder.set_state(RunState(state=JobState.RUNNING, started=started))
+    while not folder.cancel_asked():
         time.sleep(0.05)
-    run.set_state(RunState(state=JobState.CANCELLED, started=started, ended=utc_now()))
+    folder.set_state(RunState(state=JobState.CANCELLED, started=started, ended=utc_now()))
 
 
 if __name__ == "__main__":
     jobs = types.ModuleType("trainer.jobs")
-    jobs.train = train  # type: ignore[attr-defined]
+    jobs.run = run  # type: ignore[attr-defined]
     sys.modules["trainer.jobs"] = jobs
-    Worker(["trainer"], connection=Redis.from_url(sys.argv[1]), serializer=JSONSerializer).work(logging_level="WARNING")
+    connection = Redis.from_url(sys.argv[1])
+    Worker(QUEUE_NAMES, connection=connection, serializer=JSONSerializer).work(logging_level="WARNING")

@@ -3,10 +3,14 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from services.gateway.dataset_catalogue import DatasetCatalogue
 from services.gateway.model_catalogue import ModelCatalogue
+from shared.errors import ModelFolderError
 from shared.labels import LABELS
 from shared.model_folder import write_active
+from shared.model_registry import archive, promote
 
 from .folders import write_small_model, write_zip
 
@@ -70,6 +74,25 @@ def test_a_model_is_listed_with_what_it_serves(folder: Path) -> None:
     assert listed.models[0].size_bytes > 0
 
 
+def test_archived_versions_are_listed_on_demand_and_slots_tell_since_when(folder: Path) -> None:
+    models = folder / "models"
+    write_small_model(models, "2")
+    write_small_model(models, "3", data={"fingerprint": "abc"})
+    for version in ("first/1", "first/2"):
+        promote(models, version, ["full"], "ada", lambda card: None)
+    archive(models, "first/3", "ada")
+    catalogue = ModelCatalogue(models)
+
+    shown, everything = catalogue.all(), catalogue.all(archived=True)
+
+    assert [model.id for model in shown.models] == ["first/1", "first/2"]
+    assert shown.previous == {"full": "first/1"}
+    newest, _, changed = catalogue.history(3).changes[:3]
+    assert (newest.action, changed.slot, shown.models[1].since["full"] >= changed.time) == ("archive", "full", True)
+    assert [(model.archived, model.fingerprint) for model in everything.models[1:]] == [(False, None), (True, "abc")]
+    assert len(catalogue.history(1).changes) == 1
+
+
 def test_a_missing_models_folder_is_an_empty_list(tmp_path: Path) -> None:
     assert ModelCatalogue(tmp_path / "models").all().models == []
 
@@ -92,6 +115,9 @@ def test_an_unreadable_list_of_active_models_hides_no_model(folder: Path) -> Non
     listed = ModelCatalogue(folder / "models").all()
 
     assert (len(listed.models), listed.active) == (1, {})
+    assert (listed.problem or "").startswith("active.json cannot be read")
+    with pytest.raises(ModelFolderError, match=r"^active\.json cannot be read"):
+        ModelCatalogue(folder / "models").history(9)
 
 
 def test_a_card_is_found_by_name_and_nothing_outside_the_folder_is(folder: Path) -> None:

@@ -17,17 +17,17 @@ def waiting(redis: Redis) -> list[bytes]:
 
 
 def test_a_run_is_queued_by_function_name_with_json_arguments(queue: JobQueue, redis: Redis) -> None:
-    queue.enqueue("run-1")
+    queue.enqueue("run-1", "train")
 
     job = redis.hgetall("rq:job:run-1")
     assert waiting(redis) == [b"run-1"]
-    assert json.loads(zlib.decompress(job[b"data"])) == ["trainer.jobs.train", None, ["run-1"], {}]
+    assert json.loads(zlib.decompress(job[b"data"])) == ["trainer.jobs.run", None, ["run-1"], {}]
     assert (job[b"timeout"], job[b"result_ttl"]) == (b"-1", b"0")
 
 
 def test_a_run_that_is_queued_twice_waits_once(queue: JobQueue, redis: Redis) -> None:
-    queue.enqueue("run-1")
-    queue.enqueue("run-1")
+    queue.enqueue("run-1", "train")
+    queue.enqueue("run-1", "train")
 
     assert waiting(redis) == [b"run-1"]
 
@@ -35,15 +35,15 @@ def test_a_run_that_is_queued_twice_waits_once(queue: JobQueue, redis: Redis) ->
 def test_what_an_earlier_attempt_left_behind_is_no_obstacle(queue: JobQueue, redis: Redis) -> None:
     redis.hset("rq:job:run-1", "last_heartbeat", "2026-01-01T00:00:00.000000Z")
 
-    queue.enqueue("run-1")
+    queue.enqueue("run-1", "train")
 
     assert waiting(redis) == [b"run-1"]
     assert redis.hget("rq:job:run-1", "status") == b"queued"
 
 
 def test_a_withdrawn_run_leaves_nothing_behind(queue: JobQueue, redis: Redis) -> None:
-    queue.enqueue("run-1")
-    queue.enqueue("run-2")
+    queue.enqueue("run-1", "train")
+    queue.enqueue("run-2", "train")
 
     assert queue.withdraw("run-1")
     assert waiting(redis) == [b"run-2"]
@@ -54,14 +54,15 @@ def test_a_run_of_which_the_queue_knows_nothing_counts_as_withdrawn(queue: JobQu
     assert queue.withdraw("run-9")
 
 
-def test_the_snapshot_has_the_order_of_the_queue_and_no_worker(queue: JobQueue) -> None:
-    queue.enqueue("run-1")
-    queue.enqueue("run-2")
+def test_the_snapshot_has_the_order_in_which_runs_are_taken_short_ones_first(queue: JobQueue) -> None:
+    queue.enqueue("run-1", "train")
+    queue.enqueue("run-2", "fine-tune")
+    queue.enqueue("run-3", "evaluate")
 
     snapshot = queue.snapshot()
 
-    assert snapshot == QueueSnapshot(waiting=("run-1", "run-2"), taken=frozenset(), workers=0)
-    assert snapshot.why_waiting("run-2").startswith("Number 2 in the queue; no worker is running")
+    assert snapshot == QueueSnapshot(waiting=("run-3", "run-1", "run-2"), taken=frozenset(), workers=0)
+    assert snapshot.why_waiting("run-2").startswith("Number 3 in the queue; no worker is running")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_job_that_waits_says_why(snapshot: QueueSnapshot, said: str) -> None:
     "use",
     [
         lambda queue: queue.ping(),
-        lambda queue: queue.enqueue("run-1"),
+        lambda queue: queue.enqueue("run-1", "train"),
         lambda queue: queue.withdraw("run-1"),
         lambda queue: queue.is_taken("run-1"),
         lambda queue: queue.snapshot(),

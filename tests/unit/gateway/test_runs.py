@@ -10,6 +10,7 @@ import pytest
 from redis import Redis
 
 from services.gateway.job_queue import JobQueue
+from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
 from shared.run_folder import RunFolder, RunState
 from shared.schemas import Job, JobRequest, JobState
@@ -18,6 +19,15 @@ from shared.web import ApiError
 from .folders import write_small_model, write_zip
 
 ASKED = JobRequest(dataset="faces.zip")
+OTHER = JobRequest(dataset="faces.zip", view="upper")
+THIRD = JobRequest(dataset="faces.zip", view="lower")
+
+
+def start(runs: Runs, asked: JobRequest = ASKED) -> Job:
+    """Start a job that is new."""
+    job, is_new = runs.start(asked)
+    assert is_new
+    return job
 
 
 def refusal(call: Callable[[], object]) -> ApiError:
@@ -27,9 +37,9 @@ def refusal(call: Callable[[], object]) -> ApiError:
     return raised.value
 
 
-def wait_for(runs: Runs, run_id: str, state: JobState) -> Job:
+def wait_for(reader: RunReader, run_id: str, state: JobState) -> Job:
     """Return the job once it is in this state; the test's own time limit ends the wait."""
-    while (job := runs.show(run_id)).state != state:
+    while (job := reader.show(run_id)).state != state:
         time.sleep(0.05)
     return job
 
@@ -40,7 +50,7 @@ def waiting(redis: Redis) -> list[str]:
 
 
 def test_a_job_has_a_folder_and_a_place_in_the_queue(runs: Runs, redis: Redis, folder: Path) -> None:
-    job = runs.start(ASKED)
+    job = start(runs)
 
     assert job.state == JobState.QUEUED
     assert job.message is not None
@@ -67,11 +77,11 @@ def test_a_data_set_with_a_problem_is_refused_with_the_problem(runs: Runs, folde
 
 
 def test_a_base_model_that_exists_is_taken(runs: Runs) -> None:
-    assert runs.start(JobRequest(dataset="faces.zip", base_model="first/1")).request.base_model == "first/1"
+    assert start(runs, JobRequest(dataset="faces.zip", base_model="first/1")).request.base_model == "first/1"
 
 
 def test_imagenet_is_taken_without_a_folder(runs: Runs) -> None:
-    assert runs.start(JobRequest(dataset="faces.zip", base_model="imagenet")).request.base_model == "imagenet"
+    assert start(runs, JobRequest(dataset="faces.zip", base_model="imagenet")).request.base_model == "imagenet"
 
 
 def test_a_base_model_without_weights_is_refused_by_field(runs: Runs, folder: Path) -> None:
@@ -115,55 +125,55 @@ def test_a_queue_that_is_away_leaves_no_orphan(
     assert not list((folder / "runs").glob("*"))
 
 
-def test_the_list_needs_no_queue(runs: Runs, make_runs: Callable[[JobQueue], Runs], absent_queue: JobQueue) -> None:
-    job = runs.start(ASKED)
+def test_the_list_needs_no_queue(runs: Runs, folder: Path, absent_queue: JobQueue) -> None:
+    job = start(runs)
 
-    listed = make_runs(absent_queue).all(None, 10).jobs
+    listed = RunReader(folder / "runs", absent_queue).all(None, 10).jobs
 
     assert [each.id for each in listed] == [job.id]
     assert listed[0].message is not None
     assert "queue does not answer" in listed[0].message
 
 
-def test_a_corrupt_run_is_left_out_of_the_list_and_named_alone(runs: Runs, folder: Path) -> None:
-    good, bad = runs.start(ASKED), runs.start(ASKED)
+def test_a_corrupt_run_is_left_out_of_the_list_and_named_alone(runs: Runs, reader: RunReader, folder: Path) -> None:
+    good, bad = start(runs), start(runs, OTHER)
     (folder / "runs" / bad.id / "state.json").write_text("{")
 
-    assert [job.id for job in runs.all(None, 10).jobs] == [good.id]
-    error = refusal(lambda: runs.show(bad.id))
+    assert [job.id for job in reader.all(None, 10).jobs] == [good.id]
+    error = refusal(lambda: reader.show(bad.id))
     assert (error.status, error.code) == (500, "job_unreadable")
 
 
-def test_the_list_can_be_of_one_state_and_short(runs: Runs) -> None:
-    jobs = [runs.start(ASKED) for _ in range(3)]
+def test_the_list_can_be_of_one_state_and_short(runs: Runs, reader: RunReader) -> None:
+    jobs = [start(runs, asked) for asked in (ASKED, OTHER, THIRD)]
     runs.cancel(jobs[0].id)
 
-    assert [job.id for job in runs.all(JobState.CANCELLED, 10).jobs] == [jobs[0].id]
-    assert len(runs.all(JobState.QUEUED, 1).jobs) == 1
+    assert [job.id for job in reader.all(JobState.CANCELLED, 10).jobs] == [jobs[0].id]
+    assert len(reader.all(JobState.QUEUED, 1).jobs) == 1
 
 
 @pytest.mark.parametrize("run_id", ["nothing", "..", "../data", "a/b", ""])
-def test_a_job_that_is_not_there_is_not_found(runs: Runs, run_id: str) -> None:
-    assert refusal(lambda: runs.show(run_id)).status == 404
+def test_a_job_that_is_not_there_is_not_found(runs: Runs, reader: RunReader, run_id: str) -> None:
+    assert refusal(lambda: reader.show(run_id)).status == 404
 
 
-def test_the_log_is_its_last_lines(runs: Runs, folder: Path) -> None:
-    job = runs.start(ASKED)
+def test_the_log_is_its_last_lines(runs: Runs, reader: RunReader, folder: Path) -> None:
+    job = start(runs)
 
-    assert runs.log_lines(job.id, 2) == []
+    assert reader.log_lines(job.id, 2) == []
     (folder / "runs" / job.id / "log.txt").write_bytes(b"one\ntwo \xff\nthree\n")
-    assert runs.log_lines(job.id, 2) == ["two �", "three"]
+    assert reader.log_lines(job.id, 2) == ["two �", "three"]
 
 
 def test_cancelling_a_job_that_waits_takes_it_out_of_the_queue_at_once(runs: Runs, redis: Redis) -> None:
-    job = runs.start(ASKED)
+    job = start(runs)
 
     assert runs.cancel(job.id).state == JobState.CANCELLED
     assert waiting(redis) == []
 
 
 def test_cancelling_twice_is_a_conflict_that_says_so(runs: Runs) -> None:
-    job = runs.start(ASKED)
+    job = start(runs)
     runs.cancel(job.id)
 
     error = refusal(lambda: runs.cancel(job.id))
@@ -173,11 +183,11 @@ def test_cancelling_twice_is_a_conflict_that_says_so(runs: Runs) -> None:
     )
 
 
-def test_a_job_that_the_queue_lost_can_be_cancelled_and_resumed(runs: Runs, redis: Redis) -> None:
-    job = runs.start(ASKED)
+def test_a_job_that_the_queue_lost_can_be_cancelled_and_resumed(runs: Runs, reader: RunReader, redis: Redis) -> None:
+    job = start(runs)
     redis.flushall()
 
-    assert "no longer in the queue" in (runs.show(job.id).message or "")
+    assert "no longer in the queue" in (reader.show(job.id).message or "")
     assert runs.cancel(job.id).state == JobState.CANCELLED
     assert runs.resume(job.id).state == JobState.QUEUED
     assert waiting(redis) == [job.id]
@@ -185,7 +195,7 @@ def test_a_job_that_the_queue_lost_can_be_cancelled_and_resumed(runs: Runs, redi
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING, JobState.FINISHED])
 def test_a_job_that_did_not_stop_early_cannot_be_resumed(runs: Runs, folder: Path, state: JobState) -> None:
-    job = runs.start(ASKED)
+    job = start(runs)
     RunFolder.open(folder / "runs", job.id).set_state(RunState(state=state))
 
     assert refusal(lambda: runs.resume(job.id)).status == 409
@@ -193,7 +203,7 @@ def test_a_job_that_did_not_stop_early_cannot_be_resumed(runs: Runs, folder: Pat
 
 @pytest.mark.parametrize("state", [JobState.CANCELLED, JobState.FAILED, JobState.INTERRUPTED])
 def test_a_job_that_stopped_early_is_queued_again_once(runs: Runs, redis: Redis, folder: Path, state: JobState) -> None:
-    job = runs.start(ASKED)
+    job = start(runs)
     run = RunFolder.open(folder / "runs", job.id)
     run.set_state(RunState(state=state, message="The machine stopped."))
     run.ask_to_cancel()
@@ -208,7 +218,7 @@ def test_a_job_that_stopped_early_is_queued_again_once(runs: Runs, redis: Redis,
 def test_a_resume_without_a_queue_changes_nothing(
     runs: Runs, make_runs: Callable[[JobQueue], Runs], absent_queue: JobQueue, folder: Path
 ) -> None:
-    job = runs.start(ASKED)
+    job = start(runs)
     run = RunFolder.open(folder / "runs", job.id)
     failed = RunState(state=JobState.FAILED, message="The data set is gone.")
     run.set_state(failed)
@@ -218,15 +228,15 @@ def test_a_resume_without_a_queue_changes_nothing(
 
 
 def test_a_job_whose_data_set_is_gone_cannot_be_resumed(runs: Runs, folder: Path) -> None:
-    job = runs.start(ASKED)
+    job = start(runs)
     runs.cancel(job.id)
     (folder / "data/faces.zip").unlink()
 
     assert refusal(lambda: runs.resume(job.id)).field == "dataset"
 
 
-def test_cancels_and_resumes_at_once_leave_one_of_the_two_states(runs: Runs, redis: Redis) -> None:
-    job = runs.start(ASKED)
+def test_cancels_and_resumes_at_once_leave_one_of_the_two_states(runs: Runs, reader: RunReader, redis: Redis) -> None:
+    job = start(runs)
 
     def attempt(change: Callable[[str], Job]) -> int:
         try:
@@ -239,24 +249,24 @@ def test_cancels_and_resumes_at_once_leave_one_of_the_two_states(runs: Runs, red
         statuses = list(threads.map(attempt, [runs.cancel, runs.resume] * 12))
 
     assert set(statuses) <= {200, 409}
-    ended = runs.show(job.id)
+    ended = reader.show(job.id)
     assert (ended.state, waiting(redis)) in [(JobState.CANCELLED, []), (JobState.QUEUED, [job.id])]
 
 
 def test_a_running_job_is_asked_to_stop_and_can_be_resumed_once_it_has(
-    runs: Runs, worker: subprocess.Popen[bytes], folder: Path
+    runs: Runs, reader: RunReader, worker: subprocess.Popen[bytes], folder: Path
 ) -> None:
-    job = runs.start(ASKED)
-    wait_for(runs, job.id, JobState.RUNNING)
-    second = runs.start(ASKED)
-    assert runs.show(second.id).message == f"Number 1 in the queue; the worker is busy with {job.id}."
+    job = start(runs)
+    wait_for(reader, job.id, JobState.RUNNING)
+    second = start(runs, OTHER)
+    assert reader.show(second.id).message == f"Number 1 in the queue; the worker is busy with {job.id}."
 
     assert runs.cancel(job.id).state in {JobState.CANCELLING, JobState.CANCELLED}
-    wait_for(runs, job.id, JobState.CANCELLED)
-    wait_for(runs, second.id, JobState.RUNNING)
+    wait_for(reader, job.id, JobState.CANCELLED)
+    wait_for(reader, second.id, JobState.RUNNING)
     assert runs.resume(job.id).state == JobState.QUEUED
 
     runs.cancel(second.id)
-    wait_for(runs, job.id, JobState.RUNNING)
+    wait_for(reader, job.id, JobState.RUNNING)
     runs.cancel(job.id)
-    wait_for(runs, job.id, JobState.CANCELLED)
+    wait_for(reader, job.id, JobState.CANCELLED)

@@ -24,7 +24,24 @@ def test_a_missing_queue_address_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         load_settings()
 
 
-@pytest.mark.parametrize(("name", "value"), [("PORT", "70000"), ("INFERENCE_URL", "localhost"), ("LOG_LEVEL", "loud")])
+def test_inference_may_have_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_INFERENCE_URL", "http://first:5000, https://second/below")
+
+    assert load_settings().inference_url == "http://first:5000, https://second/below"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "70000"),
+        ("INFERENCE_URL", "localhost"),
+        ("INFERENCE_URL", "http://first:5000,second:5000"),
+        ("INFERENCE_URL", "http://first:5000,"),
+        ("INFERENCE_URL", "http://first:70000"),
+        ("INFERENCE_URL", "http://[::1"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"GATEWAY_{name}", value)
 

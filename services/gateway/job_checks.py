@@ -1,0 +1,84 @@
+"""What must be true of a job before it is queued. Every refusal is a 422 that names the field."""
+
+from pathlib import Path
+
+from services.gateway.dataset_catalogue import DatasetCatalogue
+from services.gateway.model_catalogue import ModelCatalogue
+from shared.errors import ModelFolderError, RunFolderError
+from shared.run_folder import RunFolder
+from shared.schemas import IMAGENET, RUN_PREFIX, TRAINING_KINDS, JobRequest
+from shared.web import ApiError
+
+
+class JobChecks:
+    """Looks up what a request names.
+
+    Args:
+        runs_dir: where the runs' folders are.
+        datasets: what can be trained on.
+        models: what can be started from.
+    """
+
+    def __init__(self, runs_dir: Path, datasets: DatasetCatalogue, models: ModelCatalogue) -> None:
+        self._runs_dir = runs_dir
+        self._datasets = datasets
+        self._models = models
+
+    def check(self, asked: JobRequest) -> None:
+        """Return if the request can be done.
+
+        Raises:
+            ApiError: 422 `invalid` with the field: the data set or a version is missing, broken or does not fit.
+        """
+        self._check_dataset(asked.dataset)
+        for field in ("base_model", "teacher", "model"):
+            named = getattr(asked, field)
+            if named is None or named == IMAGENET:
+                continue
+            if named.startswith(RUN_PREFIX):
+                self._check_run(field, named.removeprefix(RUN_PREFIX), asked)
+            else:
+                self._check_version(field, named, asked)
+
+    def _check_dataset(self, name: str) -> None:
+        dataset = self._datasets.find(name)
+        if dataset is None:
+            raise _invalid("dataset", f"There is no data set '{name}'; /v1/datasets lists those there are.")
+        if dataset.problem:
+            raise _invalid("dataset", f"The data set cannot be trained on: {dataset.problem}")
+
+    def _check_run(self, field: str, run_id: str, asked: JobRequest) -> None:
+        try:
+            other = RunFolder.open(self._runs_dir, run_id).request().request
+        except RunFolderError as error:
+            raise _invalid(field, f"{error} /v1/jobs lists the jobs that there are.") from error
+        if other.kind not in (*TRAINING_KINDS, "export"):
+            raise _invalid(field, f"Job {run_id} makes no model: it is of kind {other.kind}.")
+        if field == "base_model" and other.settings.architecture != asked.settings.architecture:
+            raise _misfit(run_id, other.settings.architecture)
+
+    def _check_version(self, field: str, model_id: str, asked: JobRequest) -> None:
+        what = field.replace("_", " ")
+        try:
+            card = self._models.card(model_id)
+        except ModelFolderError as error:
+            raise _invalid(field, f"The {what} cannot be used: {error}") from error
+        if card is None:
+            raise _invalid(field, f"There is no model '{model_id}'; /v1/models lists those there are.")
+        if _needs_weights(field, asked) and not card.has_weights:
+            raise _invalid(field, f"{model_id} ships no weights, only the exported network; choose another model.")
+        if field == "base_model" and card.architecture != asked.settings.architecture:
+            raise _misfit(model_id, card.architecture)
+
+
+def _needs_weights(field: str, asked: JobRequest) -> bool:
+    return field in ("base_model", "teacher") or asked.kind == "export"
+
+
+def _misfit(name: str, architecture: str) -> ApiError:
+    sentence = f"{name} is a {architecture}; choose that architecture to start from it."
+    return _invalid("settings.architecture", sentence)
+
+
+def _invalid(field: str, message: str) -> ApiError:
+    return ApiError(status=422, code="invalid", message=message, field=field)

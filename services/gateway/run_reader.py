@@ -1,0 +1,124 @@
+"""What one can see of jobs: folders read, and the queue asked why one waits. Every refusal is an `ApiError`."""
+
+import logging
+import os
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from services.gateway.job_messages import why_waiting
+from services.gateway.job_queue import JobQueue, QueueSnapshot
+from shared.errors import RunFolderError
+from shared.run_folder import LOG_FILE, REPORT_DIR, RunFolder
+from shared.schemas import Job, JobDetail, JobList, JobState, MetricList
+from shared.web import ApiError
+
+LOG_TAIL_BYTES: Final = 1 << 20
+LOG_TAIL_LINES: Final = 20
+
+_log = logging.getLogger("halfface.gateway.runs")
+
+
+class RunReader:
+    """The jobs in `runs_dir`, to look at.
+
+    Args:
+        runs_dir: where the runs' folders are.
+        queue: knows the place of one that waits.
+    """
+
+    def __init__(self, runs_dir: Path, queue: JobQueue) -> None:
+        self._runs_dir = runs_dir
+        self._queue = queue
+
+    def open(self, run_id: str) -> RunFolder:
+        try:
+            return RunFolder.open(self._runs_dir, run_id)
+        except RunFolderError as error:
+            raise ApiError(
+                status=404, code="job_not_found", message=f"{error} /v1/jobs lists the jobs that there are."
+            ) from error
+
+    def all(self, state: JobState | None, limit: int) -> JobList:
+        """Return at most `limit` jobs, newest first; of one state if given. Needs no queue."""
+        found = ((run, job) for run in RunFolder.all(self._runs_dir) if (job := readable(run)))
+        wanted = list(islice(((run, job) for run, job in found if state in (None, job.state)), limit))
+        return JobList(jobs=self._with_messages(wanted))
+
+    def show(self, run_id: str) -> JobDetail:
+        """Return one job with its past, why it waits, and its parts if it is a study."""
+        run = self.open(run_id)
+        job = self._with_messages([(run, read(run))])[0]
+        parts = [(part, found) for part in run.parts() if job.request.kind == "study" and (found := readable(part))]
+        return JobDetail(
+            **job.model_dump(),
+            history=run.history(),
+            log_tail=self.log_lines(run_id, LOG_TAIL_LINES) if job.state == JobState.FAILED else [],
+            parts=self._with_messages(parts),
+        )
+
+    def metrics(self, run_id: str, after: int) -> MetricList:
+        """Return the epochs that come after epoch `after`."""
+        run = self.open(run_id)
+        try:
+            return MetricList(rows=[row for row in run.metrics() if row.epoch > after])
+        except (OSError, ValueError) as error:
+            raise _unreadable(f"The metrics of job {run.id} cannot be read.") from error
+
+    def log_lines(self, run_id: str, count: int) -> list[str]:
+        """Return the last `count` lines of the run's log, or fewer; none before it begins."""
+        path = self.open(run_id).path / LOG_FILE
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - LOG_TAIL_BYTES))
+                lines = file.read().decode(errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _unreadable(f"The log of job {run_id} cannot be read.") from error
+        return lines[-count:]
+
+    def report(self, run_id: str, name: str) -> Path:
+        """Return the path of a file of the run's report.
+
+        Raises:
+            ApiError: 404 `report_not_found`: no such job, or it has no such file (yet).
+        """
+        path = self.open(run_id).path / REPORT_DIR / name
+        if Path(name).name != name or not path.is_file():
+            message = f"Job {run_id} has no report with a file {name}; evaluations and studies have one once finished."
+            raise ApiError(status=404, code="report_not_found", message=message)
+        return path
+
+    def _with_messages(self, found: list[tuple[RunFolder, Job]]) -> list[Job]:
+        """Return the jobs, those that wait with a sentence that says why."""
+        if not any(job.state == JobState.QUEUED for _, job in found):
+            return [job for _, job in found]
+        try:
+            snapshot: QueueSnapshot | None = self._queue.snapshot()
+        except ApiError:
+            snapshot = None
+        return [
+            job.model_copy(update={"message": why_waiting(run, snapshot)}) if job.state == JobState.QUEUED else job
+            for run, job in found
+        ]
+
+
+def readable(run: RunFolder) -> Job | None:
+    try:
+        return run.job()
+    except RunFolderError as error:
+        _log.warning("a run is left out of the list: %s", error)
+        return None
+
+
+def read(run: RunFolder) -> Job:
+    try:
+        return run.job()
+    except RunFolderError as error:
+        raise _unreadable(str(error)) from error
+
+
+def _unreadable(message: str) -> ApiError:
+    return ApiError(status=500, code="job_unreadable", message=message)

@@ -1,0 +1,90 @@
+"""What a study is made of: the whole-face network, then five fine-tunings that it starts and teaches, then the report.
+
+The same plan is followed by the queue, where the fine-tunings may run side by side, and by `python -m trainer study`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from shared.run_folder import RunFolder
+from shared.schemas import RUN_PREFIX, JobRequest, Slot, TrainOn, TrainSettings
+
+BASE: Final = "full"
+FINE_TUNED: Final[tuple[TrainOn, ...]] = tuple(slot for slot in get_args(Slot) if slot != BASE)
+"""upper, lower, left, right, any."""
+
+SHORTER: Final = 0.4
+"""A fine-tuning's epochs and peak learning rate, as a share of the first training's."""
+
+FINE_TUNING: Final[Mapping[str, Any]] = {"grow_from": None, "hide_after": 0.0, "distill_weight": 0.7}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training of a study: the slot that its model is for, and what is asked."""
+
+    name: Slot
+    request: JobRequest
+
+
+def base_step(study: JobRequest) -> Step:
+    """Return the first training: whole faces, from random weights, with the study's own settings."""
+    request = JobRequest(
+        kind="train", dataset=study.dataset, view=BASE, name=_model_name(study, BASE), settings=study.settings
+    )
+    return Step(BASE, request)
+
+
+def fine_tuning_steps(study: JobRequest, base_run: str) -> list[Step]:
+    """Return the trainings that start from the model of the run `base_run` and are taught by it."""
+    base = f"{RUN_PREFIX}{base_run}"
+    return [
+        Step(
+            view,  # type: ignore[arg-type]
+            JobRequest(
+                kind="fine-tune",
+                dataset=study.dataset,
+                view=view,
+                base_model=base,
+                teacher=base,
+                name=_model_name(study, view),
+                settings=_shorter(study.settings),
+            ),
+        )
+        for view in FINE_TUNED
+    ]
+
+
+def create_study(runs_dir: Path, request: JobRequest, **origin: Any) -> list[RunFolder]:
+    """Make the folders of a study's jobs: the trainings in their order, and last the study itself, which reports.
+
+    Args:
+        runs_dir: the folder of all runs.
+        request: of kind `study`.
+        origin: who asked, and the like: see `shared.run_folder.RunRequest`.
+    """
+    study_id = RunFolder.new_id(request)
+    part = {**origin, "study": study_id, "idempotency_key": None}
+    first = base_step(request)
+    runs = [RunFolder.create(runs_dir, first.request, step=first.name, **part)]
+    runs += [
+        RunFolder.create(runs_dir, step.request, step=step.name, **part)
+        for step in fine_tuning_steps(request, runs[0].id)
+    ]
+    trained = [run.id for run in runs]
+    return [*runs, RunFolder.create(runs_dir, request, run_id=study_id, after=trained, **origin)]
+
+
+def _model_name(study: JobRequest, view: str) -> str:
+    return f"{study.name}-{view}" if study.name else view
+
+
+def _shorter(settings: TrainSettings) -> TrainSettings:
+    changed = {
+        **FINE_TUNING,
+        "epochs": max(1, round(settings.epochs * SHORTER)),
+        "learning_rate": settings.learning_rate * SHORTER,
+    }
+    return settings.model_copy(update=changed)

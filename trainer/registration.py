@@ -1,0 +1,138 @@
+"""From a trained network to a version in the models folder: exported, measured, described in its card."""
+
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from shared.masking import STUDY_VIEWS, View
+from shared.model_comparison import against_serving
+from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, write_atomically, write_model
+from shared.preprocessing import InputSpec
+from shared.run_folder import RunFolder, utc_now
+from shared.schemas import JobRequest
+from shared.self_test import known_logits
+from trainer.checkpoints import save_weights
+from trainer.data import Dataset
+from trainer.evaluation import Forward, logits_of, measure
+from trainer.export import ExportSettings, export_model, onnx_forward
+
+PROTOCOL: Final = (
+    "All images of the test split, each seen once by the exported file, nothing chosen on them; the epoch was chosen "
+    "on a validation part of the training split, fixed by a hash of the pixels; training images that stand in the test "
+    "split too, or nearly so (see data.left_out), were left out; no test-time augmentation."
+)
+INTENDED_USE: Final = (
+    "Research on how much of an emotion can be read from part of a face. Labels are guesses of annotators at posed and "
+    "found photographs, not what a person feels. Not for decisions about people: hiring, policing, schools, insurance, "
+    "medicine."
+)
+ORIGIN_FILE: Final = "origin.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a version's card says of where its network comes from."""
+
+    name: str
+    view: str
+    architecture: str
+    input: InputSpec
+    training: dict[str, Any]
+
+
+def register(
+    run: RunFolder, origin: Origin, data: Dataset, network: nn.Module, models_dir: Path, export: ExportSettings
+) -> Card:
+    """Export a network, measure the exported file on the test split and add it to the models folder.
+
+    Args:
+        run: its id becomes the version; a version that a stopped attempt has written already is returned as it is.
+        origin: what the network is.
+        data: its training part calibrates, its validation part checks, its test part measures.
+        network: float32, on the CPU.
+        models_dir: the folder `models`.
+        export: the file's arithmetic and the threads to measure with.
+
+    Raises:
+        ExportError: the exported file does not answer as the network does.
+        ModelFolderError: the version cannot be written.
+    """
+    folder = models_dir / origin.name / run.id
+    if folder.exists():
+        return read_card(folder)
+    last = run.progress()
+    last = last.model_copy(update={"step": last.steps})  # progress is told once a second, so the end may be untold
+    run.set_progress(last.model_copy(update={"phase": "exporting", "eta_s": None}))
+    path = run.path / "export" / MODEL_FILE
+    exported = export_model(network, origin.input, data, origin.view, path, export)
+    weights = path.with_name(WEIGHTS_FILE)
+    save_weights(weights, network, half=True)
+    run.set_progress(last.model_copy(update={"phase": "evaluating", "eta_s": None}))
+    forward, described = onnx_forward(path, export.threads), data.describe()
+    metrics = {"protocol": PROTOCOL, "export": exported, "test": measure_views(forward, data, origin.input)}
+    against = against_serving(models_dir, metrics, described["fingerprint"])
+    card = {
+        **{each.name: getattr(origin, each.name) for each in fields(origin)},
+        "version": run.id,
+        "data": described,
+        "metrics": {**metrics, "against": {view: each.model_dump() for view, each in against.items()}},
+        "self_test": known_logits(forward, origin.input),
+        "created": utc_now(),
+        "intended_use": INTENDED_USE,
+    }
+    result = write_model(models_dir, {path.name: path, weights.name: weights}, card)
+    run.set_progress(last.model_copy(update={"phase": "done", "eta_s": 0.0}))
+    return result
+
+
+def measure_views(
+    forward: Forward, data: Dataset, spec: InputSpec, views: tuple[View, ...] = STUDY_VIEWS
+) -> dict[str, Any]:
+    """Return view to its figures on the test part (see `trainer.evaluation.measure`)."""
+    part = data.test
+    return {view.value: measure(logits_of(forward, part.faces, view, spec), part.labels) for view in views}
+
+
+def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:
+    """Return the config, the seed, the code's revision and how the run went, for the card."""
+    rows = run.metrics()
+    best = max(rows, key=lambda row: row.validation_accuracy, default=None)
+    return {
+        "request": request.model_dump(mode="json"),
+        "run": run.id,
+        **json.loads((run.path / ORIGIN_FILE).read_text()),
+        "seconds": rows[-1].seconds if rows else None,
+        "best_epoch": best.epoch if best else None,
+        "validation_accuracy": best.validation_accuracy if best else None,
+    }
+
+
+def note_origin(run: RunFolder, device: torch.device) -> None:
+    """Write down, at a run's first start, which code and which kind of machine it began with."""
+    path = run.path / ORIGIN_FILE
+    if not path.exists():
+        origin = {
+            "revision": code_revision(),
+            "torch": torch.__version__,
+            "device": device.type,
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+        }
+        write_atomically(path, json.dumps(origin, indent=1) + "\n")
+
+
+def code_revision() -> str | None:
+    """Return the git revision of the code, with `+changes` if it differs from it; None outside a checkout."""
+    root = Path(__file__).parent.parent
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

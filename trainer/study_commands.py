@@ -1,0 +1,80 @@
+"""The study from the command line: train all of it, measure the released models, compute the cells again.
+
+torch is only loaded by what measures or trains.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from shared.run_folder import RunFolder, RunState
+from shared.schemas import JobRequest, JobState
+from shared.study_plan import create_study
+from trainer.settings import Settings
+
+HELP: Final = {
+    "study": "train the six models of the study and report on them; goes on where it was stopped",
+    "study-report": "measure the active models for the study and write models/study.json",
+    "study-verify": "compute every cell of models/study.json again from the active models' files",
+}
+COMMANDS: Final = frozenset(HELP)
+
+Execute = Callable[[RunFolder, Settings], RunState]
+
+
+def add_commands(commands: Any, add_settings: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Add the commands to the subparsers of the trainer's command line."""
+    parsers = {name: commands.add_parser(name, help=text) for name, text in HELP.items()}
+    for parser in parsers.values():
+        parser.add_argument("--data", type=Path, required=True, help="a zip, folder or CSV of FER2013")
+    parsers["study"].add_argument("--name", help="what the models' names begin with (default: nothing)")
+    add_settings(parsers["study"])
+    for name in ("study-report", "study-verify"):
+        parsers[name].add_argument("--cache", type=Path, help="keep the models' answers here, to go on after a stop")
+
+
+def run(arguments: argparse.Namespace, settings: Settings, given: dict[str, Any], execute: Execute) -> int:
+    """Do the command and print what came of it; return the exit status.
+
+    Args:
+        arguments: the command's.
+        settings: where things lie.
+        given: the training settings that were given.
+        execute: does one job.
+    """
+    if arguments.command == "study":
+        asked = {"kind": "study", "dataset": arguments.data.name, "name": arguments.name, "settings": given}
+        end = make_study(JobRequest.model_validate(asked), settings, execute)
+        return 0 if end.state == JobState.FINISHED else 1
+    from trainer.study.released import measure_released, verify
+
+    with tempfile.TemporaryDirectory() as temporary:
+        cache = arguments.cache or Path(temporary)
+        if arguments.command == "study-report":
+            print(f"wrote {measure_released(settings, arguments.data, cache)}")
+        else:
+            print(f"{verify(settings, arguments.data, cache)} cells are those of the study")
+    return 0
+
+
+def find_or_create(runs_dir: Path, request: JobRequest) -> list[RunFolder]:
+    """Return the jobs of this study: those of an earlier start that has not finished, or new ones."""
+    for run in RunFolder.all(runs_dir):
+        if run.request().request == request and run.state().state != JobState.FINISHED:
+            return [*run.parts(), run]
+    return create_study(runs_dir, request)
+
+
+def make_study(request: JobRequest, settings: Settings, execute: Execute) -> RunState:
+    """Do a study's jobs one after the other, skipping those that are done; return the end of the last one tried."""
+    end = RunState(state=JobState.QUEUED)
+    for run in find_or_create(settings.runs_dir, request):
+        run.withdraw_cancel()
+        if run.state().state == JobState.CANCELLED:
+            run.set_state(RunState(state=JobState.QUEUED))
+        end = execute(run, settings)
+        if end.state != JobState.FINISHED:
+            break
+    return end

@@ -1,0 +1,137 @@
+"""What each kind of job does, from a resolved request to the version that it made or measured."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from shared.masking import STUDY_VIEWS
+from shared.model_folder import model_path, read_card
+from shared.preprocessing import InputSpec
+from shared.run_folder import REPORT_DIR, RunFolder
+from shared.schemas import SLOTS, JobKind, JobProgress, JobRequest, Phase
+from shared.study import STUDY_FILE, write_study
+from trainer.data import Dataset, load_dataset
+from trainer.distributed import ALONE, Group
+from trainer.errors import Stopped
+from trainer.export import ExportSettings
+from trainer.network import build_network, load_base, load_version
+from trainer.registration import Origin, describe_training, register
+from trainer.settings import Settings
+from trainer.study.answers import Answers, open_reader
+from trainer.study.report_files import write_report
+from trainer.study.runner import evaluation_of, run_study
+from trainer.training import Hooks, Plan, train
+
+
+@dataclass(frozen=True)
+class Work:
+    """One job under way: its folder, what is asked, and where things lie."""
+
+    run: RunFolder
+    request: JobRequest
+    settings: Settings
+    device: torch.device
+    hooks: Hooks
+    group: Group = ALONE
+
+    def dataset(self, size: int) -> Dataset:
+        """Read the data set, faces at `size` x `size` pixels. Raises DatasetError."""
+        return load_dataset(
+            self.settings.data_dir / self.request.dataset,
+            size=size,
+            validation_share=self.request.settings.validation_share,
+            duplicate_similarity=self.request.settings.duplicate_similarity,
+        )
+
+    def answers(self) -> Answers:
+        """Return the models' answers, kept in the run's folder. Raises Stopped when that is wished."""
+        asked = itertools.count(1)
+
+        def progress() -> None:
+            self.tell("evaluating", step=next(asked))
+            if self.hooks.stop_asked():
+                raise Stopped("Stopped between two measurements; what was measured is kept.")
+
+        return Answers(self.run.path / "answers", progress)
+
+    def tell(self, phase: Phase, step: int = 0) -> None:
+        """Tell how far the job is."""
+        self.run.set_progress(JobProgress(phase=phase, step=step))
+
+
+def train_network(work: Work) -> str:
+    """Train from random weights or another model's, with or without a teacher, and register the version.
+
+    Of several processes the leader registers; the others return nothing.
+    """
+    request, models_dir = work.request, work.settings.models_dir
+    data = work.dataset(request.settings.size)
+    torch.manual_seed(request.settings.seed)
+    network = build_network(request.settings.architecture, max_pool=request.settings.max_pool)
+    if request.base_model:
+        load_base(network, request.settings.architecture, request.base_model, models_dir)
+    teacher = load_version(models_dir, request.teacher) if request.teacher else None
+    plan = Plan(request.settings, request.view, len(data.train))
+    trained = train(plan, data, network, work.device, work.run.path, work.hooks, teacher, work.group)
+    if not work.group.leads:
+        return ""
+    origin = Origin(
+        name=request.name or request.view,
+        view=request.view,
+        architecture=request.settings.architecture,
+        input=InputSpec(size=request.settings.size),
+        training=describe_training(work.run, request),
+    )
+    return register(work.run, origin, data, trained, models_dir, ExportSettings(threads=work.settings.threads)).id
+
+
+def export_version(work: Work) -> str:
+    """Export a version's weights once more, in the precision that is asked for, as a version of its own."""
+    request, models_dir = work.request, work.settings.models_dir
+    source = request.model or ""
+    network = load_version(models_dir, source)
+    card = read_card(model_path(models_dir, source), verify=False)
+    origin = Origin(
+        name=request.name or card.name,
+        view=card.view,
+        architecture=card.architecture,
+        input=card.input,
+        training={**card.training, "exported_from": card.id},
+    )
+    settings = ExportSettings(request.precision, work.settings.threads)
+    return register(work.run, origin, work.dataset(card.input.size), network, models_dir, settings).id
+
+
+def evaluate_version(work: Work) -> str:
+    """Measure a version on the test split and write the report; return the version."""
+    request = work.request
+    reader = open_reader(work.settings.models_dir, "any", request.model or "", work.settings.threads)
+    data = work.dataset(reader.card.input.size)
+    write_report(evaluation_of(reader, data, request.views or STUDY_VIEWS, work.answers()), work.run.path / REPORT_DIR)
+    work.tell("done")
+    return reader.card.id
+
+
+def report_study(work: Work) -> str:
+    """Measure the models that a study's trainings made; write study.json and return the whole-face version."""
+    versions = {part.request().step: part.state().model for part in work.run.parts()}
+    models_dir, threads = work.settings.models_dir, work.settings.threads
+    readers = [open_reader(models_dir, slot, versions.get(slot) or "", threads) for slot in SLOTS]
+    study = run_study(readers, work.dataset(work.request.settings.size), work.answers())
+    folder = work.run.path / REPORT_DIR
+    folder.mkdir(exist_ok=True)
+    write_study(study, folder / STUDY_FILE)
+    work.tell("done")
+    return readers[0].card.id
+
+
+TASKS: Final[Mapping[JobKind, Callable[[Work], str]]] = {
+    "train": train_network,
+    "fine-tune": train_network,
+    "evaluate": evaluate_version,
+    "export": export_version,
+    "study": report_study,
+}
