@@ -10,12 +10,13 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 TESTS ?= tests
+DATA ?= data/fer2013.zip
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check bench format clean install
+.PHONY: help up test check bench study study-report study-verify format clean install
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(VENV)/.stack ## run the whole stack here, without Docker; Ctrl-C stops it
 	@$(BIN)/python -m scripts.up
@@ -31,6 +32,15 @@ check: $(VENV)/.dev ## format, lint, types, import rules
 
 bench: $(VENV)/.stack ## measure how fast the released networks answer
 	@PYTHONPATH=. $(BIN)/python benchmarks/network_speed.py
+
+study: $(VENV)/.stack ## train the six models of the study and report on them: make study DATA=data/fer2013.zip
+	@$(BIN)/python -m trainer study --data $(DATA)
+
+study-report: $(VENV)/.stack ## measure the active models and write models/study.json: make study-report DATA=...
+	@$(BIN)/python -m trainer study-report --data $(DATA)
+
+study-verify: $(VENV)/.stack ## compute every cell of models/study.json again: make study-verify DATA=...
+	@$(BIN)/python -m trainer study-verify --data $(DATA)
 
 format: $(VENV)/.dev ## put the code into its one format
 	@$(BIN)/ruff format .

@@ -29,7 +29,7 @@ def similarity(faces: Faces, others: Faces) -> Floats:
     Returns:
         float32 (N,), -1 to 1: the highest Pearson correlation of the thumbnails. A face of one gray alone is like none.
     """
-    best = np.full(len(faces), -1.0, np.float32)
+    best: Floats = np.full(len(faces), -1.0, np.float32)
     if len(faces) == 0 or len(others) == 0:
         return best
     own, theirs = _thumbnails(faces), _thumbnails(others)
@@ -37,7 +37,8 @@ def similarity(faces: Faces, others: Faces) -> Floats:
     for start in range(0, len(own), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         best[rows] = (own[rows].reshape(-1, SIDE * SIDE) @ both.T).max(axis=1)
-    return np.asarray(best.clip(-1, 1), np.float32)
+    np.clip(best, -1, 1, out=best)
+    return best
 
 
 def _thumbnails(faces: Faces) -> Floats:

@@ -24,9 +24,10 @@ GROUPS: Final = {
         "class_weights",
         "ema_decay",
     ),
-    "Hiding": ("hide_after", "hide_share"),
-    "Augmentation": ("flip", "shift", "rotate_degrees", "zoom", "contrast", "erase"),
-    "Run": ("validation_share", "seed", "checkpoint_seconds"),
+    "Hiding": ("hide_after", "hide_share", "other_share"),
+    "Augmentation": ("flip", "shift", "rotate_degrees", "zoom", "contrast", "erase", "mixup"),
+    "Teaching": ("distill_weight", "distill_temperature"),
+    "Run": ("validation_share", "duplicate_similarity", "seed", "checkpoint_seconds"),
 }
 NAMES: Final = {
     "ema_decay": "EMA decay",

@@ -7,7 +7,7 @@ from flask import Response, request, send_file, url_for
 from pydantic import ConfigDict, Field
 
 from services.gateway.access import current_key_name
-from services.gateway.openapi import BAD_JSON, NO_QUEUE
+from services.gateway.openapi import NO_QUEUE
 from services.gateway.parts import parts
 from shared.openapi import answer
 from shared.schemas import Deleted, Job, JobDetail, JobList, JobLog, JobRequest, JobState, MetricList, Wire

@@ -16,7 +16,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from shared.model_folder import list_models, read_card
-from shared.run_folder import TRAIN_FUNCTION, RunFolder
+from shared.run_folder import RUN_FUNCTION, RunFolder
 from shared.schemas import JobRequest, JobState, TrainSettings
 
 QUICK = TrainSettings(architecture="resnet18", epochs=2, batch_size=32, size=16, warmup_steps=4, precision="fp32")
@@ -35,7 +35,7 @@ class Rooms:
     def submit(self, settings: TrainSettings) -> RunFolder:
         """Make a run's folder and queue it, as the gateway does."""
         run = RunFolder.create(self.runs, JobRequest(dataset="drawn", view="five", settings=settings))
-        self.queue.enqueue(TRAIN_FUNCTION, args=(run.id,), job_id=run.id, job_timeout=-1, result_ttl=0)
+        self.queue.enqueue(RUN_FUNCTION, args=(run.id,), job_id=run.id, job_timeout=-1, result_ttl=0)
         return run
 
     @contextmanager
@@ -99,7 +99,7 @@ def test_a_cancelled_run_stops_with_a_checkpoint_and_goes_on_from_it(rooms: Room
         assert list((run.path / "checkpoints").glob("step-*.safetensors"))
         run.withdraw_cancel()
         run.set_state(run.state().model_copy(update={"state": JobState.QUEUED}))
-        rooms.queue.enqueue(TRAIN_FUNCTION, args=(run.id,), job_id=run.id, job_timeout=-1, result_ttl=0)
+        rooms.queue.enqueue(RUN_FUNCTION, args=(run.id,), job_id=run.id, job_timeout=-1, result_ttl=0)
         wait_until(lambda: run.state().state == JobState.RUNNING and run.progress().step > reached, run)
     epochs = [row.epoch for row in run.metrics()]
     assert epochs == list(range(1, len(epochs) + 1))

@@ -34,7 +34,7 @@ def verify(settings: Settings, data: Path, cache: Path) -> int:
         StudyMismatchError: a cell differs; names each.
     """
     study, readers = read_study(settings.models_dir / STUDY_FILE), active_readers(settings)
-    versions = {model.slot: model.version for model in study.models}
+    versions: dict[str, str] = {model.slot: model.version for model in study.models}
     other = [f"{reader.slot} is {reader.card.id}" for reader in readers if versions.get(reader.slot) != reader.card.id]
     if other:
         raise StudyMismatchError(f"The study measured other versions than serve now: {', '.join(other)}.")
@@ -54,7 +54,7 @@ def verify(settings: Settings, data: Path, cache: Path) -> int:
 def active_readers(settings: Settings) -> list[Reader]:
     """Return the active version of each slot."""
     active = read_active(settings.models_dir)
-    return [open_reader(settings.models_dir, slot, active.get(slot, ""), settings.threads) for slot in SLOTS]
+    return [open_reader(settings.models_dir, slot, active.get(slot) or "", settings.threads) for slot in SLOTS]
 
 
 def _split_of(reader: Reader) -> dict[str, float]:

@@ -55,7 +55,7 @@ def test_every_setting_has_a_field(gateway: SmallGateway):
     page = open_page("train")
     shown = {field.key for kind in (page.number_input, page.toggle, page.selectbox) for field in kind}
     assert {f"setting-{name}" for name in TrainSettings.model_fields} <= shown
-    assert set(grouped_fields()) == {"Network", "Learning", "Hiding", "Augmentation", "Run"}
+    assert set(grouped_fields()) == {"Network", "Learning", "Hiding", "Augmentation", "Teaching", "Run"}
     assert not {name for names in grouped_fields().values() for name in names} & set(IN_FRONT)
 
 

@@ -151,4 +151,11 @@ def test_a_run_leaves_no_other_files_than_its_own(run: RunFolder) -> None:
     run.set_state(RunState(state=JobState.RUNNING))
     run.set_progress(JobProgress())
     run.ask_to_cancel()
-    assert {path.name for path in run.path.iterdir()} == {"request.json", "state.json", "progress.json", "cancel"}
+    assert {path.name for path in run.path.iterdir()} == {
+        "request.json",
+        "state.json",
+        "history.jsonl",
+        "progress.json",
+        "cancel",
+    }
+    assert [change.state for change in run.history()] == [JobState.QUEUED, JobState.RUNNING]

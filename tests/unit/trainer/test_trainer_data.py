@@ -12,7 +12,7 @@ from PIL import Image
 
 from shared.errors import DatasetError
 from shared.labels import LABEL_INDEX, LABELS
-from trainer.data import Dataset, Part, load_dataset, pixel_digest
+from trainer.data import Dataset, LeftOut, Part, load_dataset, pixel_digest
 
 SIZE = 8
 FER_HEADER = ("emotion", "pixels", "Usage")
@@ -119,7 +119,8 @@ def test_the_card_is_told_name_counts_and_fingerprint(as_folder: Dataset) -> Non
     assert told["counts"]["train"] == dict.fromkeys(LABELS, 9)
     assert told["counts"]["validation"] == dict.fromkeys(LABELS, 1)
     assert told["counts"]["test"] == dict.fromkeys(LABELS, 2)
-    assert told["left_out_as_test_duplicates"] == 0
+    assert told["left_out"] == {"equal_to_test": 0, "nearly_test": 0, "repeated": 0}
+    assert told["test_images_in_train"] == {"equal": 0, "nearly": 0}
     assert told["fingerprint"] == as_folder.fingerprint
 
 
@@ -160,7 +161,8 @@ def test_equal_images_fall_on_one_side_also_with_conflicting_labels(images: list
     data = load_dataset(write_zip(tmp_path / "data.zip", [*images, *copies]), size=SIZE, validation_share=0.25)
     train, held_out = ({pixel_digest(face) for face in part.faces} for part in (data.train, data.validation))
     assert not train & held_out
-    assert len(data.train) + len(data.validation) == 3 * 70
+    assert data.left_out.repeated == 70
+    assert len(data.train) + len(data.validation) == 2 * 70
     assert min(data.validation.counts().values()) >= 1
 
 
@@ -171,8 +173,8 @@ def test_training_images_that_equal_a_test_image_are_left_out_and_counted(
     leaked = [image._replace(split="train", name=f"leak-{image.name}") for image in tests[:5]]
     relabelled = [image._replace(split="train", label="neutral", name="leak") for image in tests[:1]]
     data = load_dataset(write_folder(tmp_path / "data", [*images, *leaked, *relabelled]), size=SIZE)
-    assert data.left_out == 6
-    assert data.describe()["left_out_as_test_duplicates"] == 6
+    assert data.left_out == LeftOut(equal_to_test=6, nearly_test=0, repeated=0)
+    assert (data.leaks.equal, int(data.clean.sum())) == (5, 9)
     assert len(data.train) + len(data.validation) == 70
     assert len(data.test) == 14
 
