@@ -188,7 +188,7 @@ def main() -> int:
         return _command(arguments, Settings())
     except ValidationError as error:
         message, field = explain(error)
-        print(message.replace("The field", "The setting") if field else message, file=sys.stderr)
+        print(message.replace("The field settings.", "The setting ") if field else message, file=sys.stderr)
     except HalffaceError as error:
         print(error, file=sys.stderr)
     return 2

@@ -4,7 +4,7 @@ from typing import Final
 
 from apiflask import APIFlask
 
-from services.gateway import datasets, health, jobs, models, predictions, upload
+from services.gateway import datasets, health, jobs, models, predictions, study, upload
 from services.gateway.access import require_keys
 from services.gateway.cors import allow_origins
 from services.gateway.key_store import KeyStore
@@ -19,6 +19,7 @@ DESCRIPTION: Final = """Reads the emotion on a face of which half is hidden, and
 * **predictions**: images in, faces and emotions out.
 * **models**, **datasets**: what there is to predict with and to train on.
 * **jobs**: start a training, watch it, cancel it, resume it from its last checkpoint.
+* **study**: the figures of the six models on the five views.
 
 Every error has one shape: a stable `code`, a `message` that says what to do, the `field` at fault and the
 `request_id`, which is also in the `X-Request-ID` header and in every service's log.
@@ -30,6 +31,7 @@ TAGS: Final = {
     "models": "Versions in the models folder.",
     "datasets": "Data sets in the data folder.",
     "jobs": "Training runs.",
+    "study": "What each half of the face is worth, in figures.",
     "original": "The interface of the system that this one succeeds.",
     "health": "Whether the service is alive, and whether it can serve.",
 }
@@ -58,6 +60,6 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     require_keys(app, KeyStore(settings.keys_path), prediction_key=settings.prediction_key)
     # In place of make_app's, which rewrites the document too: an application has one.
     app.spec_processor(lambda document: mark_keys(to_openapi_30(document), prediction_key=settings.prediction_key))
-    for resource in (predictions, models, datasets, jobs, upload, health):
+    for resource in (predictions, models, datasets, jobs, study, upload, health):
         app.register_blueprint(resource.blueprint)
     return app

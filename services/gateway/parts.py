@@ -15,6 +15,7 @@ from services.gateway.model_changes import ModelChanges
 from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
 from services.gateway.settings import Settings
+from services.gateway.study_file import StudyFile
 
 KEY: Final = "halfface.gateway"
 
@@ -28,6 +29,7 @@ class Parts:
     datasets: DatasetCatalogue
     models: ModelCatalogue
     model_changes: ModelChanges
+    study: StudyFile
     runs: Runs
     shown_runs: RunReader
 
@@ -44,6 +46,7 @@ def add_parts(app: APIFlask, settings: Settings) -> None:
         datasets=datasets,
         models=models,
         model_changes=ModelChanges(settings.models_dir, inference),
+        study=StudyFile(settings.models_dir),
         runs=Runs(settings.runs_dir, queue, reader, JobChecks(settings.runs_dir, datasets, models)),
         shown_runs=reader,
     )

@@ -249,7 +249,7 @@ def test_a_job_appears_in_the_queue_as_json(gateway: RunningGateway, redis: Redi
     assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
     assert redis.lrange("rq:queue:trainer", 0, -1) == [job["id"].encode()]
     data = redis.hget(f"rq:job:{job['id']}", "data")
-    assert json.loads(zlib.decompress(data)) == ["trainer.jobs.train", None, [job["id"]], {}]
+    assert json.loads(zlib.decompress(data)) == ["trainer.jobs.run", None, [job["id"]], {}]
     shown = get(gateway, answer.headers["Location"]).json()
     assert (shown["state"], shown["request"]["settings"]["epochs"]) == ("queued", 2)
     assert shown["message"].startswith("Number 1 in the queue; no worker is running")
@@ -426,7 +426,9 @@ def test_the_document_describes_every_address_and_both_kinds_of_body(gateway: Ru
         "/v1/jobs/{run_id}/cancel",
         "/v1/jobs/{run_id}/log",
         "/v1/jobs/{run_id}/metrics",
+        "/v1/jobs/{run_id}/report",
         "/v1/jobs/{run_id}/resume",
+        "/v1/jobs/{run_id}/retry",
         "/v1/models",
         "/v1/models/history",
         "/v1/models/rollback",
@@ -436,6 +438,7 @@ def test_the_document_describes_every_address_and_both_kinds_of_body(gateway: Ru
         "/v1/models/{name}/{version}/promote",
         "/v1/models/{name}/{version}/restore",
         "/v1/predictions",
+        "/v1/study",
     }
     predictions = document["paths"]["/v1/predictions"]["post"]
     assert set(predictions["requestBody"]["content"]) == {"multipart/form-data", "application/json"}
