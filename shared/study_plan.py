@@ -31,8 +31,9 @@ class Step:
 
 def base_step(study: JobRequest) -> Step:
     """Return the first training: whole faces, from random weights, with the study's own settings."""
+    settings = study.settings.model_copy(update={"distill_weight": 0.0})  # it has no teacher
     request = JobRequest(
-        kind="train", dataset=study.dataset, view=BASE, name=_model_name(study, BASE), settings=study.settings
+        kind="train", dataset=study.dataset, view=BASE, name=_model_name(study, BASE), settings=settings
     )
     return Step(BASE, request)
 

@@ -136,9 +136,9 @@ def _evaluate(arguments: argparse.Namespace, models_dir: Path) -> int:
 
 
 def _table(models_dir: Path) -> int:
-    from trainer.report import released_table
+    from trainer.report import readme_table
 
-    print(released_table(models_dir))
+    print(readme_table(models_dir))
     return 0
 
 

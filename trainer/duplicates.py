@@ -37,8 +37,7 @@ def similarity(faces: Faces, others: Faces) -> Floats:
     for start in range(0, len(own), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         best[rows] = (own[rows].reshape(-1, SIDE * SIDE) @ both.T).max(axis=1)
-    np.clip(best, -1, 1, out=best)
-    return best
+    return best.clip(-1, 1)
 
 
 def _thumbnails(faces: Faces) -> Floats:
@@ -46,4 +45,5 @@ def _thumbnails(faces: Faces) -> Floats:
     small = np.stack([resize(face, SIDE) for face in faces]).astype(np.float32)
     small -= small.mean(axis=(1, 2), keepdims=True)
     norm = np.linalg.norm(small, axis=(1, 2), keepdims=True)
-    return np.divide(small, norm, out=np.zeros_like(small), where=norm > 0)
+    np.divide(small, norm, out=small, where=norm > 0)  # where the norm is 0, so is the thumbnail
+    return small

@@ -1,4 +1,4 @@
-"""Figures as text: the README's table from the cards, and a version measured again."""
+"""Figures as text: the README's table from the study or the cards, and a version measured again."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ModelFolderError
-from shared.masking import View
+from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import Card, model_path, read_active, read_card
+from shared.schemas import SLOTS
+from shared.study import STUDY_FILE, StudyResult, read_study
 from trainer.data import load_dataset
 from trainer.evaluation import measure
 from trainer.study.answers import Answers, open_reader
@@ -40,6 +42,27 @@ def released_table(models_dir: Path) -> str:
         except KeyError as error:
             raise ModelFolderError(f"The card of {model_id} has no figures for the view {slot}.") from error
     return metrics_table(rows)
+
+
+def study_table(study: StudyResult) -> str:
+    """Return a Markdown table of accuracies in per cent: models (rows) by views, on all test images."""
+    lines = [f"| trained on | {' | '.join(STUDY_VIEWS)} |", f"|---|{'---:|' * len(STUDY_VIEWS)}"]
+    for slot in SLOTS:
+        found = [study.cell(slot, view.value) for view in STUDY_VIEWS]
+        cells = ["–" if cell is None else f"{cell.metrics.accuracy.value * 100:.1f}" for cell in found]
+        lines.append(f"| {slot} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def readme_table(models_dir: Path) -> str:
+    """Return the README's table: the study's if there is one, else that of the active models' cards.
+
+    Raises:
+        StudyError: the study cannot be read.
+        ModelFolderError: see `released_table`.
+    """
+    path = models_dir / STUDY_FILE
+    return study_table(read_study(path)) if path.exists() else released_table(models_dir)
 
 
 def evaluate(

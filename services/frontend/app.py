@@ -6,7 +6,7 @@ import streamlit as st
 
 from services.frontend.access import ask_where_needed, show_key
 from services.frontend.guard import gateway, guarded
-from services.frontend.screens import guide, models, predict, train
+from services.frontend.screens import guide, models, predict, study, train
 
 FOLDER = Path(__file__).parent
 GUIDE = (
@@ -33,6 +33,7 @@ def main() -> None:
         st.Page(predict.show, title="Predict", url_path="predict", default=True): ":material/face:",
         st.Page(train.show, title="Train", url_path="train"): ":material/model_training:",
         st.Page(models.show, title="Models", url_path="models"): ":material/deployed_code:",
+        st.Page(study.show, title="Study", url_path="study"): ":material/bar_chart:",
         st.Page(guide.show, title="Guide", url_path="guide"): ":material/menu_book:",
     }
     # Icons stand on links of our own: a page's icon becomes the tab's, which the browser fetches from a font server.

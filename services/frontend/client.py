@@ -21,10 +21,12 @@ from shared.errors import HalffaceError
 from shared.model_folder import Card
 from shared.schemas import (
     DatasetList,
+    Deleted,
     Detect,
     ErrorAnswer,
     Health,
     Job,
+    JobDetail,
     JobList,
     JobLog,
     JobRequest,
@@ -38,6 +40,7 @@ from shared.schemas import (
     RollBackRequest,
     Slot,
 )
+from shared.study import StudyResult
 
 CONNECT_TIMEOUT_S = 3.05
 HEALTH_TIMEOUT_S = 3.0
@@ -74,6 +77,7 @@ class GatewayClient:
         self.timeout_s = timeout_s
         self._session = requests.Session()
         self._key: str | None = None
+        self._studies: dict[str, tuple[str, StudyResult]] = {}  # address to the last study and its ETag
 
     def with_key(self, key: str | None) -> Self:
         """Return a client that sends `key`, over the same connections; one without a key if None."""
@@ -140,21 +144,34 @@ class GatewayClient:
         """Take a version out of the archive."""
         return self._ask("POST", f"{_model_path(model_id)}/restore", ModelInfo)
 
+    def study(self) -> StudyResult | None:
+        """Return the study's figures, read again only where they changed; None if there is no study yet."""
+        kept = self._studies.get(self.url)
+        headers = {"If-None-Match": kept[0]} if kept else None
+        response = self._call("GET", "/v1/study", timeout_s=self.timeout_s, headers=headers)
+        if kept and response.status_code == 304:
+            return kept[1]
+        if response.status_code == 404:
+            return None
+        study = _content(response, StudyResult)
+        self._studies[self.url] = (response.headers.get("ETag", ""), study)
+        return study
+
     def datasets(self) -> DatasetList:
         """Return what lies in the data folder."""
         return self._ask("GET", "/v1/datasets", DatasetList)
 
     def start(self, request: JobRequest) -> Job:
-        """Queue a training job and return it."""
+        """Queue a job and return it."""
         return self._send("/v1/jobs", request, Job)
 
     def jobs(self) -> list[Job]:
         """Return all jobs, newest first."""
         return self._ask("GET", "/v1/jobs", JobList).jobs
 
-    def job(self, job_id: str) -> Job:
-        """Return one job."""
-        return self._ask("GET", f"/v1/jobs/{_quote(job_id)}", Job)
+    def job(self, job_id: str) -> JobDetail:
+        """Return one job with its past and its parts."""
+        return self._ask("GET", f"/v1/jobs/{_quote(job_id)}", JobDetail)
 
     def metrics(self, job_id: str) -> MetricList:
         """Return the epochs of a job so far."""
@@ -172,21 +189,28 @@ class GatewayClient:
         """Queue a stopped job again; it goes on from its checkpoint."""
         return self._ask("POST", f"/v1/jobs/{_quote(job_id)}/resume", Job)
 
+    def retry(self, job_id: str) -> Job:
+        """Start a job that has ended anew; return the new one."""
+        return self._ask("POST", f"/v1/jobs/{_quote(job_id)}/retry", Job)
+
+    def delete(self, job_id: str) -> Deleted:
+        """Remove a job that has ended; return what that freed."""
+        return self._ask("DELETE", f"/v1/jobs/{_quote(job_id)}", Deleted)
+
+    def report(self, job_id: str) -> str:
+        """Return a job's report, a page of HTML."""
+        path = f"/v1/jobs/{_quote(job_id)}/report"
+        response = self._call("GET", path, timeout_s=self.timeout_s, headers={"Accept": "text/html"})
+        if response.status_code >= 400:
+            raise _refusal(response)
+        return response.content.decode()
+
     def _send(self, path: str, request: BaseModel, kind: type[Content]) -> Content:
         body = request.model_dump_json().encode()
         return self._ask("POST", path, kind, data=body, headers={"Content-Type": "application/json"})
 
     def _ask(self, method: str, path: str, kind: type[Content], **kwargs: Any) -> Content:
-        response = self._call(method, path, timeout_s=self.timeout_s, **kwargs)
-        if response.status_code >= 400:
-            raise _refusal(response)
-        try:
-            return kind.model_validate_json(response.content)
-        except ValidationError as error:
-            raise GatewayError(
-                "The gateway's answer cannot be read. This page and the gateway may be of different versions: "
-                "update both, then try again."
-            ) from error
+        return _content(self._call(method, path, timeout_s=self.timeout_s, **kwargs), kind)
 
     def _call(
         self, method: str, path: str, *, timeout_s: float, headers: dict[str, str] | None = None, **kwargs: Any
@@ -204,6 +228,18 @@ class GatewayClient:
                 f"The gateway at `{self.url}` does not answer. Start it with `make up` or `docker compose up`, "
                 "or wait until it is ready, then try again."
             ) from error
+
+
+def _content(response: requests.Response, kind: type[Content]) -> Content:
+    if response.status_code >= 400:
+        raise _refusal(response)
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError as error:
+        raise GatewayError(
+            "The gateway's answer cannot be read. This page and the gateway may be of different versions: "
+            "update both, then try again."
+        ) from error
 
 
 def _refusal(response: requests.Response) -> GatewayError:

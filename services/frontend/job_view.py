@@ -7,10 +7,14 @@ import streamlit as st
 
 from services.frontend import charts, words
 from services.frontend.access import change
+from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
-from shared.schemas import OPEN_STATES, Job, JobState, MetricRow
+from shared.schemas import OPEN_STATES, TRAINING_KINDS, Deleted, Job, JobDetail, JobState, MetricRow
 
 REFRESH_S = 2
+JOB: Final = "job"
+"""The key in the address that names the job to show."""
+
 STATE_COLOURS: Final = {
     JobState.QUEUED: "gray",
     JobState.RUNNING: "blue",
@@ -51,23 +55,96 @@ def _live(job_id: str, was_open: bool) -> None:
         show(job.message)
     if job.state == JobState.FINISHED and job.model:
         st.success(_outcome(job), icon=":material/check_circle:")
-    _progress(job, rows)
-    _curves(rows)
+    if job.request.kind in TRAINING_KINDS:
+        _progress(job, rows)
+        _curves(rows)
+    elif job.state == JobState.RUNNING:
+        st.caption(f"{words.PHASE_NAMES[job.progress.phase]}.")
+    _parts(job)
+    _report(job)
+    if job.log_tail:
+        st.markdown("**The end of its log**")
+        st.code("\n".join(job.log_tail), language=None)
+    _history(job)
     _log(job_id)
 
 
-def _heading(job: Job) -> None:
+def _heading(job: JobDetail) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(words.job_title(job), anchor=False, width="content")
         badge(job)
     started = f" · started {words.clock(job.started)}" if job.started else ""
-    base = f"from {job.request.base_model}" if job.request.base_model else "from random weights"
-    st.caption(f"{job.request.settings.architecture}, {base} · asked {words.clock(job.created)}{started} · `{job.id}`")
+    by = f" by {job.by}" if job.by else ""
+    st.caption(f"{_what(job)} · asked{by} {words.clock(job.created)}{started} · `{job.id}`")
+    if job.after and job.request.kind != "study":
+        st.caption(f"It needs {words.listed([link(other, other) for other in job.after])}.")
     with st.container(horizontal=True):
         if job.state in MAY_CANCEL and st.button("Cancel", icon=":material/stop:", key="cancel"):
             change(lambda gateway: gateway.cancel(job.id))
-        if job.state in MAY_RESUME and st.button("Resume", icon=":material/play_arrow:", type="primary", key="resume"):
+        if _may_resume(job) and st.button("Resume", icon=":material/play_arrow:", type="primary", key="resume"):
             change(lambda gateway: gateway.resume(job.id))
+        if job.state not in OPEN_STATES:
+            if st.button("Start anew", icon=":material/replay:", key="start-anew"):
+                change(lambda gateway: gateway.retry(job.id), lambda made: open_job(made.id))
+            with st.popover("Delete", icon=":material/delete:"):
+                st.markdown("Its checkpoints, curves, log and report go; a model that it made stays.")
+                if st.button("Delete it for good", key="delete"):
+                    change(lambda gateway: gateway.delete(job.id), _deleted)
+
+
+def _deleted(gone: Deleted) -> None:
+    st.query_params.pop(JOB, None)
+    st.toast(f"Deleted; that freed {words.size(gone.freed_bytes)}.", icon=":material/delete:")
+
+
+def _may_resume(job: JobDetail) -> bool:
+    return any(each.state in MAY_RESUME for each in (job, *job.parts))
+
+
+def _what(job: Job) -> str:
+    asked = job.request
+    if asked.kind in TRAINING_KINDS:
+        base = f"from {asked.base_model}" if asked.base_model else "from random weights"
+        return f"{asked.settings.architecture}, {base}" + (f", taught by {asked.teacher}" if asked.teacher else "")
+    return words.KIND_SENTENCES[asked.kind].partition(". ")[0].rstrip(".")
+
+
+def link(job_id: str, text: str) -> str:
+    """Return a link in Markdown to a job's view."""
+    return f"[{text}](?{JOB}={job_id})"
+
+
+def open_job(job_id: str) -> None:
+    """Put a job into the address, so that the page shows it."""
+    st.query_params[JOB] = job_id
+
+
+def _parts(job: JobDetail) -> None:
+    for part in job.parts:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(link(part.id, words.view_name(part.step or part.request.view)), width="content")
+            badge(part)
+            st.caption(part.message or part.model or "")
+
+
+def _report(job: JobDetail) -> None:
+    if not (job.has_report and job.state == JobState.FINISHED):
+        return
+    shown = st.expander("Report", icon=":material/description:", key="report", on_change="rerun")
+    if shown.open:
+        try:
+            with shown:
+                st.iframe(gateway().report(job.id), height=700)
+        except GatewayRefusedError as error:
+            shown.info(str(error))
+
+
+def _history(job: JobDetail) -> None:
+    if job.history:
+        with st.expander("History", icon=":material/history:"):
+            for each in job.history:
+                note = f": {each.message}" if each.message else ""
+                st.markdown(f":gray[{words.clock(each.time)}] {words.STATE_NAMES[each.state]}{note}")
 
 
 def _outcome(job: Job) -> str:

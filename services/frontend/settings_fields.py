@@ -1,5 +1,6 @@
 """Input fields for TrainSettings, made from the schema: its defaults, bounds and descriptions."""
 
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal, get_args, get_origin
 
 import annotated_types
@@ -10,6 +11,9 @@ from shared.schemas import TrainSettings
 
 IN_FRONT: Final = ("architecture", "epochs")
 """Fields that stand in the form itself, not under More settings."""
+
+TEACHING: Final = ("distill_weight", "distill_temperature")
+"""Settings that only a job with a teacher reads."""
 
 GROUPS: Final = {
     "Network": ("size", "grow_from", "max_pool", "precision"),
@@ -26,7 +30,7 @@ GROUPS: Final = {
     ),
     "Hiding": ("hide_after", "hide_share", "other_share"),
     "Augmentation": ("flip", "shift", "rotate_degrees", "zoom", "contrast", "erase", "mixup"),
-    "Teaching": ("distill_weight", "distill_temperature"),
+    "Teaching": TEACHING,
     "Run": ("validation_share", "duplicate_similarity", "seed", "checkpoint_seconds"),
 }
 NAMES: Final = {
@@ -42,15 +46,23 @@ COLUMNS = 3
 SMALLEST = 1e-6
 
 
-def more_settings() -> dict[str, Any]:
-    """Show a field for every setting that does not stand in front; return name to value."""
+def more_settings(defaults: Mapping[str, Any] | None = None, without: Collection[str] = ()) -> dict[str, Any]:
+    """Show a field for every setting that does not stand in front; return name to value.
+
+    Args:
+        defaults: what fields begin with, where that is not the schema's default.
+        without: settings that are not shown.
+    """
     values: dict[str, Any] = {}
-    for title, names in grouped_fields().items():
+    for title, group in grouped_fields().items():
+        names = [name for name in group if name not in without]
+        if not names:
+            continue
         st.markdown(f"**{title}**")
         columns = st.columns(COLUMNS)
         for place, name in enumerate(names):
             with columns[place % COLUMNS]:
-                values[name] = setting(name)
+                values[name] = setting(name, (defaults or {}).get(name))
     return values
 
 
@@ -61,8 +73,8 @@ def grouped_fields() -> dict[str, tuple[str, ...]]:
     return {**GROUPS, "Other": rest} if rest else dict(GROUPS)
 
 
-def setting(name: str) -> Any:
-    """Show the field of one setting and return its value."""
+def setting(name: str, default: Any = None) -> Any:
+    """Show the field of one setting, which begins with `default` or the schema's, and return its value."""
     field = TrainSettings.model_fields[name]
     label = NAMES.get(name, name.replace("_", " ").capitalize())
     key, note = f"setting-{name}", field.description
@@ -71,17 +83,15 @@ def setting(name: str) -> Any:
     if get_origin(field.annotation) is Literal:
         choices = list(get_args(field.annotation))
         return st.selectbox(label, choices, index=choices.index(field.default), key=key, help=note)
-    return _number(label, field, key)
+    return _number(label, field, key, field.default if default is None else default)
 
 
-def _number(label: str, field: FieldInfo, key: str) -> Any:
+def _number(label: str, field: FieldInfo, key: str, value: Any) -> Any:
     if field.annotation is float:
         low, high = _bounds(field, SMALLEST)
-        return st.number_input(
-            label, low, high, field.default, _step(field.default), "%g", key=key, help=field.description
-        )
+        return st.number_input(label, low, high, value, _step(field.default), "%g", key=key, help=field.description)
     lowest, highest = _bounds(field, 1)
-    return st.number_input(label, int(lowest), int(highest), field.default, 1, key=key, help=field.description)
+    return st.number_input(label, int(lowest), int(highest), value, 1, key=key, help=field.description)
 
 
 def _step(default: float) -> float:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from shared.schemas import Job, JobState, Prediction
+from shared.schemas import TRAINING_KINDS, Job, JobKind, JobState, Prediction
 
 VIEW_NAMES: Final = {
     "full": "Whole face",
@@ -72,6 +72,29 @@ PHASE_NAMES: Final = {
     "evaluating": "Evaluating",
     "exporting": "Exporting the model",
     "done": "Done",
+}
+
+KIND_NAMES: Final[dict[JobKind, str]] = {
+    "train": "Train",
+    "fine-tune": "Fine-tune",
+    "evaluate": "Evaluate",
+    "export": "Export",
+    "study": "Study",
+}
+KIND_SENTENCES: Final[dict[JobKind, str]] = {
+    "train": "A new network, from its beginning.",
+    "fine-tune": "A version goes on learning, for a view of your choice; a teacher may help it.",
+    "evaluate": "Measures a version on the test faces and writes a report.",
+    "export": "Writes a version's network anew, in another precision.",
+    "study": "Trains the whole-face network, fine-tunes five others from it and measures all six. It takes about three "
+    "times as long as one training.",
+}
+START_KIND: Final[dict[JobKind, str]] = {
+    "train": "Start training",
+    "fine-tune": "Start fine-tuning",
+    "evaluate": "Start evaluation",
+    "export": "Start export",
+    "study": "Start study",
 }
 
 NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -147,11 +170,22 @@ def clock(moment: str) -> str:
 
 def job_title(job: Job) -> str:
     """Return a job's name for people."""
-    return f"{view_name(job.request.view)} on {job.request.dataset}"
+    asked = job.request
+    what = view_name(asked.view) if asked.kind in TRAINING_KINDS else asked.model or asked.name or "six models"
+    return f"{KIND_NAMES[asked.kind]}: {what} on {asked.dataset}"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in the unit that suits it."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
 
 
 def outcome(job: Job, accuracy: float | None, serves: Sequence[str]) -> str:
-    """Return what a finished job's model is, and whether predictions use it."""
+    """Return what a finished job made, and whether predictions use it."""
+    if job.request.kind in ("evaluate", "study"):
+        return f"This job measured **{job.model}**."
+    if job.request.kind == "export":
+        return f"This job made the model **{job.model}** from {job.request.model}."
     sentence = f"This job made the model **{job.model}**, which reads {READS[job.request.view]}"
     sentence += f" and was right on {percent(accuracy)} of those held out for validation." if accuracy else "."
     if serves:

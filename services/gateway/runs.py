@@ -112,11 +112,12 @@ class Runs:
         Each goes on from its last checkpoint.
         """
         run = self._reader.open(run_id)
-        if read(run).request.kind == "study":
-            for part in run.parts():
-                if read(part).state in RESUMABLE:
-                    self._resume(part)
-        self._resume(run)
+        is_study = read(run).request.kind == "study"
+        stopped = [part for part in run.parts() if read(part).state in RESUMABLE] if is_study else []
+        for part in stopped:
+            self._resume(part)
+        if read(run).state in RESUMABLE or not stopped:  # a study still waits while its parts have stopped
+            self._resume(run)
         return self._reader.show(run_id)
 
     def _resume(self, run: RunFolder) -> None:

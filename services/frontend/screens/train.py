@@ -1,4 +1,4 @@
-"""The page Train: start a training job, watch it, stop it. The job's id lies in the address, so a reload keeps it."""
+"""The page Train: start a job, watch it, stop it, delete it. The job's id lies in the address: a reload keeps it."""
 
 import streamlit as st
 
@@ -7,16 +7,16 @@ from services.frontend.access import change
 from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
 from services.frontend.training_form import show_form
-from shared.schemas import Job
+from shared.schemas import TRAINING_KINDS, Job
 
-JOB = "job"
+ANY_STATE = "All"
 
 
 @guarded
 def show() -> None:
     """Show the page: the job in the address, or the form; the list of jobs below."""
     st.title("Train a network", anchor=False)
-    job_id = st.query_params.get(JOB)
+    job_id = st.query_params.get(job_view.JOB)
     if job_id:
         _selected(job_id)
     else:
@@ -41,7 +41,7 @@ def _form() -> None:
     with st.container(border=True):
         request = show_form(datasets, models)
         if request is not None:
-            change(lambda gateway: gateway.start(request), lambda job: _open_job(job.id))
+            change(lambda gateway: gateway.start(request), lambda job: job_view.open_job(job.id))
 
 
 def _jobs(selected: str | None) -> None:
@@ -49,6 +49,10 @@ def _jobs(selected: str | None) -> None:
     jobs = gateway().jobs()
     if not jobs:
         st.caption("No job yet. The first one that you start appears here.")
+    else:
+        names = [ANY_STATE, *words.STATE_NAMES.values()]
+        wanted = st.selectbox("State", names, key="state", width=200)
+        jobs = [job for job in jobs if wanted in (ANY_STATE, words.STATE_NAMES[job.state])]
     for job in jobs:
         _row(job, job.id == selected)
 
@@ -59,19 +63,17 @@ def _row(job: Job, selected: bool) -> None:
             f"**{words.job_title(job)}**  \n:gray[{words.clock(job.created)} · {_summary(job)}]", width="stretch"
         )
         job_view.badge(job)
-        st.button("Open", key=f"open-{job.id}", disabled=selected, on_click=_open_job, args=(job.id,))
+        st.button("Open", key=f"open-{job.id}", disabled=selected, on_click=job_view.open_job, args=(job.id,))
 
 
 def _summary(job: Job) -> str:
+    if job.request.kind not in TRAINING_KINDS:
+        return job.message or job.model or words.PHASE_NAMES[job.progress.phase]
     accuracy = job.progress.accuracy
     reached = f", {words.percent(accuracy)} right" if accuracy is not None else ""
     epochs = job.progress.epochs or job.request.settings.epochs
     return f"{job.request.settings.architecture}, epoch {job.progress.epoch} of {epochs}{reached}"
 
 
-def _open_job(job_id: str) -> None:
-    st.query_params[JOB] = job_id
-
-
 def _leave_job() -> None:
-    st.query_params.pop(JOB, None)
+    st.query_params.pop(job_view.JOB, None)

@@ -15,6 +15,7 @@ from werkzeug.serving import WSGIRequestHandler
 from shared.model_folder import Card
 from shared.schemas import (
     DatasetList,
+    Deleted,
     ErrorAnswer,
     ErrorDetail,
     Health,
@@ -32,6 +33,7 @@ from shared.schemas import (
     PromoteRequest,
     RollBackRequest,
 )
+from shared.study import StudyResult
 
 from .answers import a_card, a_data_set, a_model, a_prediction
 
@@ -53,6 +55,8 @@ class SmallGateway:
     card: Card = field(default_factory=lambda: a_card())
     history: list[ModelChange] = field(default_factory=list)
     changes_asked: list[tuple[str, PromoteRequest | RollBackRequest | None]] = field(default_factory=list)
+    study: StudyResult | None = None
+    studies_sent: int = 0
     jobs: dict[str, Job] = field(default_factory=dict)
     rows: list[MetricRow] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -112,6 +116,17 @@ def make_app(gateway: SmallGateway) -> Flask:
     @app.get("/v1/datasets")
     def datasets() -> Response:
         return _answer(gateway.datasets)
+
+    @app.get("/v1/study")
+    def study() -> Response:
+        if gateway.study is None:
+            return _error(404, "There is no study yet.", "study_not_found")
+        if request.if_none_match.contains("one"):
+            return Response(status=304)
+        gateway.studies_sent += 1
+        response = _answer(gateway.study)
+        response.set_etag("one")
+        return response
 
     _add_models(app, gateway)
     _add_jobs(app, gateway)
@@ -174,6 +189,18 @@ def _add_jobs(app: Flask, gateway: SmallGateway) -> None:
     @app.get("/v1/jobs/<job_id>/log")
     def log(job_id: str) -> Response:
         return _answer(JobLog(lines=gateway.log))
+
+    @app.post("/v1/jobs/<job_id>/retry")
+    def retry(job_id: str) -> Response:
+        gateway.jobs["again"] = gateway.jobs[job_id].model_copy(
+            update={"id": "again", "state": JobState.QUEUED, "retry_of": job_id}
+        )
+        return _answer(gateway.jobs["again"], 201)
+
+    @app.delete("/v1/jobs/<job_id>")
+    def delete(job_id: str) -> Response:
+        del gateway.jobs[job_id]
+        return _answer(Deleted(id=job_id, freed_bytes=2_500_000))
 
     @app.post("/v1/jobs/<job_id>/<any(cancel, resume):what>")
     def change(job_id: str, what: str) -> Response:

@@ -4,6 +4,7 @@ import pytest
 
 from services.frontend.settings_fields import IN_FRONT, grouped_fields
 from services.frontend.training_form import SettingsError, checked_settings
+from shared.masking import STUDY_VIEWS
 from shared.schemas import DatasetList, JobRequest, JobState, TrainSettings
 
 from .answers import a_data_set, a_job, a_model, epochs
@@ -14,6 +15,11 @@ from .small_gateway import SmallGateway
 def press(page, label: str):
     """Press the button of that label and run the page."""
     return next(button for button in page.button if button.label == label).click().run()
+
+
+def open_kind(kind: str):
+    """Open the page and choose a kind of job."""
+    return open_page("train").radio(key="kind").set_value(kind).run()
 
 
 def test_a_job_is_started_with_the_schemas_defaults(gateway: SmallGateway):
@@ -38,23 +44,57 @@ def test_a_job_is_started_with_what_the_form_says(gateway: SmallGateway):
 
 def test_a_training_can_start_from_imagenet_weights(gateway: SmallGateway):
     page = open_page("train")
-    page.selectbox(key="base").select_index(2)
+    page.selectbox(key="base").select_index(1)
     press(page, "Start training")
     assert gateway.jobs_asked[0].base_model == "imagenet"
 
 
 def test_a_base_model_brings_its_own_architecture(gateway: SmallGateway):
-    page = open_page("train")
-    page.selectbox(key="base").select_index(1)
-    press(page, "Start training")
-    assert gateway.jobs_asked[0].base_model == "first/1"
-    assert gateway.jobs_asked[0].settings.architecture == a_model().architecture
+    page = open_kind("fine-tune")
+    press(page, "Start fine-tuning")
+    asked = gateway.jobs_asked[0]
+    assert (asked.kind, asked.base_model, asked.teacher) == ("fine-tune", "first/1", None)
+    assert asked.settings.architecture == a_model().architecture
+    assert asked.settings.distill_weight == 0
+
+
+def test_a_whole_face_base_teaches_where_the_view_hides_something(gateway: SmallGateway):
+    gateway.models.models[0] = a_model(view="full")
+    page = open_kind("fine-tune")
+    page.selectbox(key="view").set_value("upper").run()
+    press(page, "Start fine-tuning")
+    asked = gateway.jobs_asked[0]
+    assert (asked.view, asked.teacher, asked.settings.distill_weight) == ("upper", "first/1", 0.7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "button", "fields"),
+    [
+        ("evaluate", "Start evaluation", {"model": "first/1", "views": list(STUDY_VIEWS)}),
+        ("export", "Start export", {"model": "first/1"}),
+        ("study", "Start study", {}),
+    ],
+)
+def test_a_kind_asks_for_its_own_fields_only(gateway: SmallGateway, kind, button, fields):
+    press(open_kind(kind), button)
+    assert gateway.jobs_asked == [JobRequest(kind=kind, dataset="faces.zip", **fields)]
+
+
+def test_a_job_that_has_ended_is_started_anew_and_deleted(gateway: SmallGateway):
+    gateway.jobs["job-1"] = a_job(JobState.FAILED)
+    page = press(open_page("train", job="job-1"), "Start anew")
+    assert page.query_params["job"] == "again"
+    page = press(open_page("train", job="job-1"), "Delete it for good")
+    assert set(gateway.jobs) == {"again"}
+    assert "job" not in page.query_params
 
 
 def test_every_setting_has_a_field(gateway: SmallGateway):
-    page = open_page("train")
+    gateway.models.models[0] = a_model(view="full")
+    page = open_kind("fine-tune")
+    page.selectbox(key="view").set_value("upper").run()
     shown = {field.key for kind in (page.number_input, page.toggle, page.selectbox) for field in kind}
-    assert {f"setting-{name}" for name in TrainSettings.model_fields} <= shown
+    assert {f"setting-{name}" for name in TrainSettings.model_fields} - shown == {"setting-architecture"}
     assert set(grouped_fields()) == {"Network", "Learning", "Hiding", "Augmentation", "Teaching", "Run"}
     assert not {name for names in grouped_fields().values() for name in names} & set(IN_FRONT)
 

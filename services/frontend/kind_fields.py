@@ -1,0 +1,127 @@
+"""The fields of each kind of job, beside its data set; each function returns the fields of its JobRequest."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, get_args
+
+import streamlit as st
+
+from services.frontend import words
+from services.frontend.settings_fields import TEACHING, more_settings, setting
+from shared.masking import STUDY_VIEWS, View
+from shared.schemas import IMAGENET, Architecture, JobKind, ModelInfo, Precision, TrainOn
+from shared.study_plan import FINE_TUNING
+
+SOURCES: Final = {None: "Random weights", IMAGENET: "ImageNet weights (downloaded)"}
+NO_TEACHER: Final = "No teacher"
+NONE_TRAINABLE: Final = "No version ships its weights, which this needs. Train one first."
+
+Fields = dict[str, Any]
+
+
+def _train(models: Sequence[ModelInfo]) -> Fields:
+    first, second = st.columns(2)
+    view = _view(first)
+    base = second.selectbox("Start from", list(SOURCES), format_func=SOURCES.__getitem__, key="base")
+    return {"view": view, "base_model": base, "settings": _settings(without=TEACHING)}
+
+
+def _fine_tune(models: Sequence[ModelInfo]) -> Fields | None:
+    trainable = _trainable(models)
+    if not trainable:
+        return None
+    first, second = st.columns(2)
+    base = second.selectbox("Start from", trainable, format_func=_model_name, key="base-model")
+    view = _view(first)
+    teachers = [None, *trainable]
+    fits = base.view == View.FULL and view != View.FULL
+    teacher = st.selectbox(
+        "Teacher",
+        teachers,
+        index=teachers.index(base) if fits else 0,
+        format_func=lambda model: _model_name(model) if model else NO_TEACHER,
+        key=f"teacher-{base.id}-{view}",
+        help="A model that sees the whole face; the new one also learns from what it answers.",
+    )
+    defaults = {"distill_weight": FINE_TUNING["distill_weight"]} if teacher else {}
+    settings = _settings(defaults, without=() if teacher else TEACHING, fixed=("architecture",))
+    if base.architecture in get_args(Architecture):
+        settings["architecture"] = base.architecture
+    return {"view": view, "base_model": base.id, "teacher": teacher.id if teacher else None, "settings": settings}
+
+
+def _evaluate(models: Sequence[ModelInfo]) -> Fields | None:
+    model = _version(models)
+    views = st.multiselect(
+        "Views", list(STUDY_VIEWS), default=list(STUDY_VIEWS), format_func=words.view_name, key="views"
+    )
+    if not views:
+        st.warning("Choose at least one view.")
+        return None
+    return {"model": model.id, "views": views} if model else None
+
+
+def _export(models: Sequence[ModelInfo]) -> Fields | None:
+    trainable = _trainable(models)
+    if not trainable:
+        return None
+    model = _version(trainable)
+    precision = st.segmented_control("Precision", get_args(Precision), default="int8", required=True, key="precision")
+    return {"model": model.id, "precision": precision} if model else None
+
+
+def _study(models: Sequence[ModelInfo]) -> Fields:
+    name = st.text_input("Name", key="name", placeholder="lab", help="What the names of its six models begin with.")
+    return {"name": name.strip() or None, "settings": _settings(without=TEACHING)}
+
+
+FIELDS: Final[Mapping[JobKind, Callable[[Sequence[ModelInfo]], Fields | None]]] = {
+    "train": _train,
+    "fine-tune": _fine_tune,
+    "evaluate": _evaluate,
+    "export": _export,
+    "study": _study,
+}
+"""Shows the fields of a kind; None where something that the kind needs is missing, which the page then says."""
+
+
+def _view(place: Any) -> str:
+    return str(
+        place.selectbox(
+            "What is hidden while it learns",
+            get_args(TrainOn),
+            format_func=lambda view: words.HIDDEN_PARTS.get(view, view),
+            key="view",
+            help="The network learns from faces of which this part is black.",
+        )
+    )
+
+
+def _settings(
+    defaults: Mapping[str, Any] | None = None, *, without: Sequence[str] = (), fixed: Sequence[str] = ()
+) -> Fields:
+    values: Fields = {}
+    for name, column in zip(("epochs", "architecture"), st.columns(2), strict=True):
+        if name not in fixed:
+            with column:
+                values[name] = setting(name)
+    with st.expander("More settings", icon=":material/tune:"):
+        return values | more_settings(defaults or {}, without)
+
+
+def _trainable(models: Sequence[ModelInfo]) -> list[ModelInfo]:
+    found = [model for model in models if model.trainable and not model.problem]
+    if not found:
+        st.info(NONE_TRAINABLE)
+    return found
+
+
+def _version(models: Sequence[ModelInfo]) -> ModelInfo | None:
+    usable = [model for model in models if not model.problem]
+    if not usable:
+        st.info("There is no version yet. Train one first.")
+        return None
+    return st.selectbox("Version", usable, format_func=_model_name, key="model")
+
+
+def _model_name(model: ModelInfo) -> str:
+    return f"{model.id} ({words.view_name(model.view).lower()})"

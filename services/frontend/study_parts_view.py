@@ -1,0 +1,134 @@
+"""The rest of the page Study: recovery, Shapley values, robustness, agreement, speed, tests, protocol."""
+
+import html
+
+import streamlit as st
+
+from services.frontend import study_charts, study_curves, study_faces, study_words
+from services.frontend.study_palette import MODEL_COLOURS
+from services.frontend.study_words import NAMES
+from shared.schemas import SLOTS
+from shared.study import Estimate, ShapleyRow, StudyResult
+
+
+def show_recovery(study: StudyResult) -> None:
+    """Show how much of the loss from hiding a half is won back by training."""
+    st.header("What training wins back", anchor=False)
+    st.altair_chart(study_curves.recovery(study.recovery), width="stretch", alt="Accuracy won back, by hidden half")
+    st.caption(
+        "Rings: the whole-face model on hidden halves. Dots: a model trained on them; the number is the share of the "
+        "loss that it wins back. Bars: the whole-face model on whole faces."
+    )
+
+
+def show_shapley(study: StudyResult) -> None:
+    """Show what each quadrant and each half is worth."""
+    if study.shapley is None:
+        return
+    st.header("What each quarter of the face is worth", anchor=False)
+    rows = study.shapley.rows
+    st.html(study_faces.faces(rows))
+    st.caption(
+        f"Points of probability that a quarter adds to the labelled emotion, mean over the images (Shapley values of "
+        f"{study.shapley.model}); blue adds, orange takes away."
+    )
+    left, right = st.columns(2, gap="large")
+    for column, title in ((left, "Upper half less lower half"), (right, "Left half less right half")):
+        column.markdown(f"**{title}**")
+        by_emotion = {row.label: _gap(row, title) for row in rows if row.label}
+        chart = study_charts.emotions(
+            {str(label): gap for label, gap in by_emotion.items()}, {}, unit="Points of probability", differences=True
+        )
+        column.altair_chart(chart, width="stretch", alt=f"{title}, by emotion")
+    st.caption("Lines are 95 % intervals; one that holds 0 shows no difference.")
+
+
+def _gap(row: ShapleyRow, title: str) -> Estimate:
+    return row.upper_less_lower if title.startswith("Upper") else row.left_less_right
+
+
+def show_robustness(study: StudyResult) -> None:
+    """Show what damage costs each model."""
+    table = study.robustness
+    if not table.points:
+        return
+    st.header("Damage that no model was trained for", anchor=False)
+    legend = "".join(
+        f'<span style="white-space:nowrap"><span style="color:{MODEL_COLOURS[slot]}">●</span> '
+        f"{html.escape(NAMES[slot])}</span>"
+        for slot in SLOTS
+    )
+    st.html(f'<div style="display:flex;flex-wrap:wrap;gap:0.2rem 1.1rem">{legend}</div>')
+    curves = [each for each in table.corruptions if len(each.severities) > 1]
+    columns = st.columns(2, gap="large")
+    for index, corruption in enumerate(curves):
+        with columns[index % 2]:
+            st.markdown(f"**{corruption.title}**")
+            chart = study_curves.robustness_curve(corruption, table.points)
+            st.altair_chart(chart, width="stretch", alt=f"Accuracy under {corruption.title.lower()}")
+    single = [each for each in table.corruptions if len(each.severities) == 1]
+    if single:
+        chart = study_curves.robustness_dots(single, table.points)
+        st.altair_chart(chart, width="stretch", alt="Accuracy under damage of one kind")
+    st.caption(
+        "Each model sees damaged faces in its own view: the lower-hidden one never sees a mask. Lines beside the dots "
+        "are 95 % intervals. Axes do not begin at 0."
+    )
+
+
+def show_agreement(study: StudyResult) -> None:
+    """Show how far the models answer alike."""
+    if not study.agreement:
+        return
+    st.header("How far the models agree", anchor=False)
+    tables = {table.setting: table for table in study.agreement}
+    names = {"own": "Each its own view"}
+    setting = st.selectbox("What the models see", list(tables), format_func=lambda key: names.get(key) or NAMES[key])
+    table = tables[setting]
+    left, right = st.columns([3, 2], gap="large")
+    left.altair_chart(study_charts.agreement(table), width="stretch", alt="Cohen's kappa of each two models")
+    left.caption("Cohen's kappa in hundredths: 0 is chance, 100 always alike, right or wrong.")
+    rows = {
+        "Fleiss' kappa, hundredths": table.fleiss_kappa,
+        "All answer alike": table.all_alike,
+        "All are right": table.all_right,
+        "None is right": table.none_right,
+    }
+    cells = [
+        {"Of the faces, %": name, "95 % interval": study_words.with_interval(value)} for name, value in rows.items()
+    ]
+    right.table(cells, border="horizontal", hide_index=True)
+
+
+def show_speed(study: StudyResult) -> None:
+    """Show speed and size beside accuracy."""
+    st.header("Speed and size", anchor=False)
+    rows = [study_words.model_row(model, study) for model in study.models]
+    st.dataframe(rows, hide_index=True, width="stretch")
+    st.caption(f"Accuracy on the model's own view; of the last, on whole faces. {study_words.machines(study.models)}")
+
+
+def show_tests(study: StudyResult) -> None:
+    """Show the paired tests, on demand."""
+    with st.expander(f"All {len(study.tests)} paired tests (McNemar)", icon=":material/science:"):
+        st.dataframe([study_words.paired_test_row(test) for test in study.tests], hide_index=True, width="stretch")
+        st.caption("p is corrected within its family (Holm). The difference with its interval is what to read first.")
+
+
+def show_protocol(study: StudyResult) -> None:
+    """Show the protocol and let the study be downloaded."""
+    st.header("Protocol", anchor=False)
+    rows = study_words.protocol_rows(study.protocol)
+    st.table(
+        [{"": f"**{name}**", "What was done": text} for name, text in rows.items()],
+        border="horizontal",
+        hide_index=True,
+    )
+    st.download_button(
+        "Download study.json",
+        study.model_dump_json,
+        "study.json",
+        "application/json",
+        on_click="ignore",
+        icon=":material/download:",
+    )

@@ -1,0 +1,197 @@
+"""What the page Study says: names, figures with their intervals, and sentences. Pure functions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from shared.study import Estimate, Hypothesis, PairedTest, Protocol, StudyModel, StudyResult, Subset
+
+NAMES: Final = {
+    "full": "Whole face",
+    "upper": "Upper hidden",
+    "lower": "Lower hidden",
+    "left": "Left hidden",
+    "right": "Right hidden",
+    "any": "Any hidden",
+}
+"""A model by what was hidden in its training, a view by what is hidden in the test; every name has two words."""
+
+IDS: Final = {name: slot for slot, name in NAMES.items()}
+
+SUBSETS: Final = {
+    Subset.ALL: "All test images",
+    Subset.PUBLIC: "PublicTest",
+    Subset.PRIVATE: "PrivateTest",
+    Subset.CLEAN: "Not in the training split",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a cell: its name in a list and in a sentence, and whether more of it is better."""
+
+    name: str
+    said: str
+    more_is_better: bool = True
+
+
+FIGURES: Final = {
+    "accuracy": Figure("Accuracy", "accuracy"),
+    "macro_f1": Figure("Macro F1", "macro F1"),
+    "weighted_f1": Figure("Weighted F1", "weighted F1"),
+    "weighted_auc": Figure("Weighted AUC", "weighted AUC"),
+    "macro_auc": Figure("Macro AUC", "macro AUC"),
+    "micro_auc": Figure("Micro AUC", "micro AUC"),
+    "ece": Figure("Calibration error", "calibration error (ECE, after temperature scaling)", more_is_better=False),
+}
+"""What the heat map can show."""
+
+CLASS_FIGURES: Final = {
+    "accuracy": "Recall",
+    "precision": "Precision",
+    "f1": "F1",
+    "auc": "AUC",
+    "ap": "Average precision",
+}
+
+NO_STUDY: Final = """
+The study measures six models on five views of FER2013's test images, and this page shows its figures. Put FER2013 into
+`data/`, then make it of the models that serve now; it takes some minutes on a CPU:
+
+```sh
+make study-report DATA=data/fer2013.zip                          # or, the same:
+python -m trainer study-report --data data/fer2013.zip
+```
+
+To train the six models first: `python -m trainer study --data data/fer2013.zip`.
+"""
+
+SMALLEST_P: Final = 0.001
+
+
+def hundredths(value: float) -> str:
+    """Return a share of 1 in hundredths with one decimal place, with a true minus sign."""
+    return f"{value * 100:.1f}".replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """Return a difference of shares in points, signed."""
+    text = f"{value * 100:+.1f}".replace("-", "−")
+    return "±0.0" if text in ("+0.0", "−0.0") else text
+
+
+def interval(estimate: Estimate) -> str:
+    """Return the 95 % interval of a share in hundredths, or a dash where there is none."""
+    if estimate.low is None or estimate.high is None:
+        return "–"
+    return f"{hundredths(estimate.low)} to {hundredths(estimate.high)}"
+
+
+def with_interval(estimate: Estimate | None) -> str:
+    """Return a share in hundredths and its interval; a dash for none."""
+    return "–" if estimate is None else f"{hundredths(estimate.value)} ({interval(estimate)})"
+
+
+def p_words(p: float) -> str:
+    """Return "p = 0.012" or "p < 0.001"."""
+    return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.3f}"
+
+
+def finding(hypothesis: Hypothesis, tests: Sequence[PairedTest]) -> tuple[str, str]:
+    """Return the answer to a question as a sentence, and its figure: the difference, interval and corrected p.
+
+    The test that decides is the first of the hypothesis.
+    """
+    test = next(test for test in tests if test.id == hypothesis.tests[0])
+    halves = (hypothesis.first, hypothesis.second)
+    if hypothesis.verdict == "undecided":
+        sentence = f"No difference is shown between the {halves[0]} and the {halves[1]} of the face."
+        sign = 1.0
+    else:
+        more, less = halves if hypothesis.verdict == "first" else halves[::-1]
+        sentence = f"The {more} of the face is worth more than the {less}."
+        sign = 1.0 if hypothesis.verdict == "first" else -1.0
+    gap = _turned(test.difference, sign)
+    return sentence, f"{signed(gap.value)} points (95 % {interval(gap)}; corrected {p_words(test.p_corrected)})"
+
+
+def _turned(estimate: Estimate, sign: float) -> Estimate:
+    """Return the difference seen from the other side if `sign` is −1."""
+    if sign > 0 or estimate.low is None or estimate.high is None:
+        return estimate.model_copy(update={"value": sign * estimate.value})
+    return Estimate(value=-estimate.value, low=-estimate.high, high=-estimate.low)
+
+
+def paired_test_row(test: PairedTest) -> dict[str, str | int | float]:
+    """Return a test's line in the table of tests."""
+    return {
+        "Test": test.id,
+        "Family": test.family,
+        "First": _reading(test.first.model, test.first.view),
+        "Second": _reading(test.second.model, test.second.view),
+        "Part": SUBSETS[test.subset],
+        "Emotion": test.label or "all",
+        "Images": test.n,
+        "Only first right": test.only_first,
+        "Only second right": test.only_second,
+        "Difference, points": f"{signed(test.difference.value)} ({interval(test.difference)})",
+        "Odds ratio": round(test.odds_ratio.value, 2),
+        "Cohen's g": round(test.cohens_g, 3),
+        "Method": test.method,
+        "p": float(f"{test.p:.2g}"),
+        "p corrected": float(f"{test.p_corrected:.2g}"),
+    }
+
+
+def _reading(model: str, view: str) -> str:
+    return f"{model} on {view}"
+
+
+def model_row(model: StudyModel, study: StudyResult) -> dict[str, str]:
+    """Return a model's line in the table of speed and size, with its accuracy on its own view (`any`: whole faces)."""
+    cell = study.cell(model.slot, "full" if model.slot == "any" else model.slot)
+    latency = model.latency
+    version = f"{model.version}, {NAMES[model.mirror_of].lower()} mirrored" if model.mirror_of else model.version
+    return {
+        "Trained with": NAMES[model.slot],
+        "Version": version,
+        "Network": f"{model.architecture}, {model.parameters / 1e6:.1f} M",
+        "Accuracy, %": with_interval(cell.metrics.accuracy) if cell else "–",
+        "File, MB": f"{model.size_bytes / 1e6:.1f}",
+        "One face, ms": f"{latency.one_face_ms:.1f}" if latency else "–",
+        "32 faces, ms": f"{latency.batch_32_ms:.0f}" if latency else "–",
+        "Temperature": f"{model.temperature:.2f}",
+    }
+
+
+def machines(models: Sequence[StudyModel]) -> str:
+    """Return where the times were measured, in a sentence; nothing where none was."""
+    places = sorted({(model.latency.machine, model.latency.threads) for model in models if model.latency})
+    told = [f"{machine}, {threads} thread{'s' if threads > 1 else ''}" for machine, threads in places]
+    return (
+        f"Median times, measured on {' and '.join(told)}; those of another machine cannot be compared." if told else ""
+    )
+
+
+def protocol_rows(protocol: Protocol) -> dict[str, str]:
+    """Return the protocol as heading to text."""
+    parts = ", ".join(f"{SUBSETS[subset]} {count:,}" for subset, count in protocol.subsets.items())
+    leaks = protocol.leaks
+    return {
+        "Data": f"{protocol.data}: {protocol.train:,} images trained on, {protocol.validation:,} for validation.",
+        "Test images": f"{parts}.",
+        "Leaks": (
+            f"{leaks.equal:,} test images stand in the training split pixel for pixel, {leaks.near:,} more nearly so "
+            f"(thumbnails correlate at {leaks.similarity:g} or more); none of those training images was trained on."
+        ),
+        "Training": protocol.training,
+        "Selection": protocol.selection,
+        "Evaluation": protocol.evaluation,
+        "Intervals": (
+            f"95 %, {protocol.resamples:,} bootstrap resamples of the test images, seed {protocol.bootstrap_seed}. "
+            "They say how far a figure could move with other test images of the kind, not with another training."
+        ),
+        "Seeds": ", ".join(map(str, protocol.seeds)) or "not noted",
+        "Made": f"{protocol.created}{f', revision {protocol.revision}' if protocol.revision else ''}",
+        "Fingerprint of the data": f"`{protocol.fingerprint}`",
+    }

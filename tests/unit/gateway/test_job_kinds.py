@@ -1,0 +1,148 @@
+"""Kinds of jobs: studies and their parts, starting anew, deletion, and requests that mean the same job."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from redis import Redis
+
+from services.gateway.run_reader import RunReader
+from services.gateway.runs import Runs
+from shared.run_folder import QUEUE_NAMES, RunFolder, RunState
+from shared.schemas import JobRequest, JobState, TrainSettings
+from shared.web import ApiError
+
+from .folders import write_small_model
+
+ASKED = JobRequest(dataset="faces.zip")
+STUDY = JobRequest(kind="study", dataset="faces.zip", name="lab")
+
+
+def waiting(redis: Redis) -> list[str]:
+    """Return the ids in RQ's own lists."""
+    return [run.decode() for name in QUEUE_NAMES for run in redis.lrange(f"rq:queue:{name}", 0, -1)]
+
+
+def end(folder: Path, run_id: str, state: JobState, model: str | None = None) -> None:
+    """Leave the run as a worker does that ended it."""
+    RunFolder.open(folder / "runs", run_id).set_state(RunState(state=state, model=model))
+
+
+def test_a_study_has_seven_runs_of_which_the_first_is_queued(runs: Runs, reader: RunReader, redis: Redis) -> None:
+    study, _ = runs.start(STUDY)
+    parts = reader.show(study.id).parts
+    first = parts[0].id
+
+    assert [part.step for part in parts] == ["full", "upper", "lower", "left", "right", "any"]
+    assert [part.after for part in parts] == [[]] + [[first]] * 5
+    assert study.after == [part.id for part in parts]
+    assert {part.study for part in parts} == {study.id}
+    assert waiting(redis) == [first]
+    assert parts[1].message == f"It waits until {first} has finished."
+
+
+def test_a_study_whose_settings_weigh_a_teacher_is_made_all_the_same(runs: Runs, reader: RunReader) -> None:
+    asked = STUDY.model_copy(update={"settings": TrainSettings(distill_weight=0.5)})
+    study, _ = runs.start(asked)
+    assert reader.show(study.id).parts[0].request.settings.distill_weight == 0
+
+
+def test_what_waits_for_a_job_that_stopped_or_is_gone_says_so(runs: Runs, reader: RunReader, folder: Path) -> None:
+    study, _ = runs.start(STUDY)
+    first, second = reader.show(study.id).parts[:2]
+    end(folder, first.id, JobState.FAILED)
+    assert "was cancelled or failed; resume that" in (reader.show(second.id).message or "")
+    (folder / "runs" / first.id).rename(folder / "elsewhere")
+    assert "which was deleted" in (reader.show(second.id).message or "")
+
+
+def test_a_study_is_cancelled_and_resumed_with_its_parts(runs: Runs, reader: RunReader, redis: Redis) -> None:
+    study, _ = runs.start(STUDY)
+    runs.cancel(study.id)
+    shown = reader.show(study.id)
+    assert {job.state for job in (shown, *shown.parts)} == {JobState.CANCELLED}
+    assert waiting(redis) == []
+    runs.resume(study.id)
+    shown = reader.show(study.id)
+    assert {job.state for job in (shown, *shown.parts)} == {JobState.QUEUED}
+    assert waiting(redis) == [shown.parts[0].id]
+
+
+def test_a_study_that_waits_is_resumed_where_a_part_failed(runs: Runs, reader: RunReader, folder: Path) -> None:
+    study, _ = runs.start(STUDY)
+    end(folder, study.after[0], JobState.FAILED)
+    assert runs.resume(study.id).state == JobState.QUEUED
+    assert reader.show(study.after[0]).state == JobState.QUEUED
+
+
+def test_a_retry_is_a_new_run_and_leaves_the_old_one(runs: Runs, reader: RunReader) -> None:
+    job, _ = runs.start(ASKED)
+    with pytest.raises(ApiError, match="cancel it before you start it anew"):
+        runs.retry(job.id)
+    runs.cancel(job.id)
+    again = runs.retry(job.id, "ada")
+    assert (again.retry_of, again.request, again.by) == (job.id, ASKED, "ada")
+    assert reader.show(job.id).state == JobState.CANCELLED
+
+
+def test_a_deletion_says_what_it_frees_and_open_jobs_are_kept(runs: Runs, folder: Path) -> None:
+    job, _ = runs.start(ASKED)
+    with pytest.raises(ApiError, match="cancel it before you delete it"):
+        runs.delete(job.id)
+    runs.cancel(job.id)
+    (folder / "runs" / job.id / "log.txt").write_bytes(b"x" * 1000)
+    assert runs.delete(job.id).freed_bytes > 1000
+    assert not (folder / "runs" / job.id).exists()
+
+
+def test_a_job_for_which_another_waits_is_kept(runs: Runs, folder: Path) -> None:
+    study, _ = runs.start(STUDY)
+    end(folder, study.after[0], JobState.FINISHED, "lab-full/1")
+    with pytest.raises(ApiError, match="waits for job"):
+        runs.delete(study.after[0])
+
+
+def test_an_equal_request_is_the_open_job_and_a_used_key_another_conflict(runs: Runs) -> None:
+    job, is_new = runs.start(ASKED, idempotency_key="mine")
+    same, again = runs.start(ASKED)
+    assert (is_new, same.id, again) == (True, job.id, False)
+    with pytest.raises(ApiError) as refused:
+        runs.start(JobRequest(dataset="faces.zip", view="upper"), idempotency_key="mine")
+    assert (refused.value.status, refused.value.code) == (409, "idempotency_key")
+
+
+def test_a_run_in_place_of_a_version_must_exist_and_make_a_model(runs: Runs) -> None:
+    def evaluation(run: str) -> JobRequest:
+        return JobRequest(kind="evaluate", dataset="faces.zip", model=f"run:{run}")
+
+    training, _ = runs.start(ASKED)
+    job, _ = runs.start(evaluation(training.id))
+    assert job.after == [training.id]
+    for named in ("nowhere", job.id):
+        with pytest.raises(ApiError) as refused:
+            runs.start(evaluation(named))
+        assert (refused.value.status, refused.value.field) == (422, "model")
+
+
+def test_an_evaluation_needs_no_weights_and_an_export_does(runs: Runs, folder: Path) -> None:
+    write_small_model(folder / "models", "3", weights=False)
+    assert runs.start(JobRequest(kind="evaluate", dataset="faces.zip", model="first/3"))[1]
+    with pytest.raises(ApiError, match="no weights") as refused:
+        runs.start(JobRequest(kind="export", dataset="faces.zip", model="first/3"))
+    assert refused.value.field == "model"
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("train", "model", "first/1"),
+        ("evaluate", "view", "upper"),
+        ("export", "views", ["full"]),
+        ("study", "teacher", "a/1"),
+    ],
+)
+def test_a_field_of_another_kind_is_refused_by_name(kind: str, field: str, value: object) -> None:
+    asked = {"model": "first/1"} if kind in ("evaluate", "export") else {}
+    with pytest.raises(ValidationError) as refused:
+        JobRequest.model_validate({"kind": kind, "dataset": "faces.zip", **asked, field: value})
+    assert [error["ctx"]["field"] for error in refused.value.errors()] == [field]
