@@ -3,6 +3,7 @@
 Everything is written to the run's folder, which can be handed to `execute` again after any kind of stop.
 """
 
+import errno
 import fcntl
 import logging
 import time
@@ -23,6 +24,10 @@ from trainer.tasks import TASKS, Work
 from trainer.training import Hooks, choose_device
 
 log = logging.getLogger(__name__)
+
+UNEXPECTED = "Something unexpected went wrong; the log has the details."
+RESERVE_BYTES = 1 << 16
+"""Held in the run's folder, and given back so that the end can be written on a full disk."""
 
 PROGRESS_SECONDS = 1.0
 STOP_POLL_SECONDS = 0.5
@@ -67,7 +72,9 @@ def execute(
             run.set_state(RunState(state=JobState.CANCELLED, started=run.state().started, ended=utc_now()))
             return run.state()
         run.set_state(RunState(state=JobState.RUNNING, started=started))
+        reserve = run.path / "reserve"
         try:
+            reserve.write_bytes(bytes(RESERVE_BYTES))
             model = _do(run, settings, _hooks(run, stop_asked, show), group)
             end = RunState(state=JobState.FINISHED, model=model)
         except Stopped as error:
@@ -75,13 +82,23 @@ def execute(
             end = RunState(state=state, message=str(error))
         except HalffaceError as error:
             end = RunState(state=JobState.FAILED, message=str(error))
+        except OSError as error:
+            log.exception("run %s failed", run.id)
+            end = RunState(state=JobState.FAILED, message=_said_of(error))
         except torch.OutOfMemoryError:
             end = RunState(state=JobState.FAILED, message="The device ran out of memory; choose a smaller batch size.")
         except Exception:
             log.exception("run %s failed", run.id)
-            end = RunState(state=JobState.FAILED, message="Something unexpected went wrong; the log has the details.")
+            end = RunState(state=JobState.FAILED, message=UNEXPECTED)
+        reserve.unlink(missing_ok=True)
         run.set_state(end.model_copy(update={"started": started, "ended": utc_now()}))
         return run.state()
+
+
+def _said_of(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk is full; make room and resume the run, which goes on from its last checkpoint."
+    return UNEXPECTED
 
 
 def follow(run: RunFolder, settings: Settings, stop_asked: Callable[[], bool], group: Group) -> None:

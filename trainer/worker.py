@@ -76,6 +76,8 @@ class RunWorker(Worker):
         """Note that a run's process died; `requeue_lost` brings it back."""
         super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call]
         self.last_cleaned_at = None  # look for it at once
+        if self._stop_requested:
+            return  # it was asked to end, perhaps before it could note that
         with contextlib.suppress(RunFolderError):
             note_death(RunFolder.open(self.runs_settings.runs_dir, job.id))
 
@@ -86,9 +88,12 @@ def refuse(job_id: str) -> None:
 
 
 def note_death(run: RunFolder) -> None:
-    """Mark a run whose process died as interrupted; after `MAX_DEATHS` in a row without an epoch done, as failed."""
+    """Mark a run whose process died as interrupted; after `MAX_DEATHS` in a row without an epoch done, as failed.
+
+    It may have died before it could say that it runs.
+    """
     state = run.state()
-    if state.state != JobState.RUNNING:
+    if state.state not in (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED):
         return
     path = run.path / "deaths"
     done = str(run.progress().epoch)

@@ -19,7 +19,15 @@ from shared.model_folder import list_models, read_card
 from shared.run_folder import RUN_FUNCTION, RunFolder
 from shared.schemas import JobRequest, JobState, TrainSettings
 
-QUICK = TrainSettings(architecture="resnet18", epochs=2, batch_size=32, size=16, warmup_steps=4, precision="fp32")
+QUICK = TrainSettings(
+    architecture="resnet18",
+    epochs=2,
+    batch_size=32,
+    size=16,
+    warmup_steps=4,
+    precision="fp32",
+    duplicate_similarity=1.01,
+)
 LONG = QUICK.model_copy(update={"epochs": 1000})
 
 
