@@ -1,0 +1,191 @@
+"""What a run survives, each with real processes: no job lost, none done twice, the weights of an undisturbed run.
+
+A run ends with the weights of one that nobody disturbed (same seed, one thread, CPU), goes on exactly from its newest
+whole checkpoint, and registers one version; no half-written model is to be seen meanwhile.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scripts.processes import free_port
+from shared.model_folder import list_models
+from shared.run_folder import RunFolder
+from shared.schemas import JobState
+from tests.integration.rooms import (
+    OwnQueue,
+    Rooms,
+    checkpoints,
+    finished,
+    has_saved,
+    horse_of,
+    kill,
+    make_old,
+    resumed_at,
+    saved_step,
+    starts,
+    wait_until,
+    watched,
+    weights_digest,
+)
+from tests.integration.service_process import running_service
+
+DISTURBED_AFTER = 8
+"""Steps: there are two checkpoints by then, and some epochs to go."""
+
+MEMORY = Path("/sys/fs/cgroup/memory")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory, queue_url: str) -> str:
+    """The digest of the weights of a run that nobody disturbed."""
+    rooms = Rooms(tmp_path_factory.mktemp("undisturbed"), drawn_dataset.parent, queue_url)
+    run = rooms.submit()
+    with rooms.worker():
+        wait_until(lambda: finished(run), run)
+    return weights_digest(rooms.models, run)
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[OwnQueue]:
+    server = OwnQueue(tmp_path / "queue", free_port())
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def rooms(tmp_path: Path, drawn_dataset: Path, queue: OwnQueue) -> Iterator[Rooms]:
+    rooms = Rooms(tmp_path, drawn_dataset.parent, queue.url)
+    with watched(rooms.models):
+        yield rooms
+
+
+def assert_as_undisturbed(rooms: Rooms, run: RunFolder, undisturbed: str) -> None:
+    """Check the end: one model, the same weights, each epoch written once."""
+    assert finished(run)
+    assert [name for name, _ in list_models(rooms.models)] == [f"five/{run.id}"]
+    assert weights_digest(rooms.models, run) == undisturbed
+    epochs = run.request().request.settings.epochs
+    assert [row.epoch for row in run.metrics()] == list(range(1, epochs + 1))
+
+
+def test_kill_9_of_the_training_process(rooms: Rooms, undisturbed: str) -> None:
+    run = rooms.submit()
+    with rooms.worker() as worker:
+        wait_until(lambda: has_saved(run, DISTURBED_AFTER), run)
+        horse = horse_of(worker)
+        horse.suspend()  # so that what is saved now is what is saved when it dies
+        step = saved_step(run)
+        kill(horse)
+        wait_until(lambda: finished(run), run)
+    assert resumed_at(run) == [step]
+    assert_as_undisturbed(rooms, run, undisturbed)
+
+
+def test_kill_9_of_the_worker_leaves_its_training_alone_and_nobody_begins_it_twice(
+    rooms: Rooms, undisturbed: str
+) -> None:
+    run = rooms.submit()
+    with rooms.worker() as worker:
+        wait_until(lambda: has_saved(run, DISTURBED_AFTER), run)
+        worker.kill()
+        make_old(run)
+        with rooms.worker():
+            wait_until(lambda: finished(run), run)
+    assert starts(run) == 1
+    assert_as_undisturbed(rooms, run, undisturbed)
+
+
+def test_kill_9_of_worker_training_and_queue_at_once(rooms: Rooms, queue: OwnQueue, undisturbed: str) -> None:
+    run = rooms.submit()
+    with rooms.worker() as worker:
+        wait_until(lambda: has_saved(run, DISTURBED_AFTER), run)
+        horse = horse_of(worker)
+        horse.suspend()
+        step = saved_step(run)
+        kill(psutil.Process(worker.pid), horse)
+        queue.kill()
+    queue.restart(with_data=True)
+    make_old(run)
+    with rooms.worker():
+        wait_until(lambda: finished(run), run)
+    assert resumed_at(run) == [step]
+    assert_as_undisturbed(rooms, run, undisturbed)
+
+
+@pytest.mark.parametrize("with_data", [True, False], ids=["with its data", "with its data lost"])
+def test_the_queue_restarted_while_a_run_trains_and_another_waits(
+    with_data: bool, rooms: Rooms, queue: OwnQueue, undisturbed: str
+) -> None:
+    run, waiting = rooms.submit(), rooms.submit()
+    with contextlib.ExitStack() as workers:
+        worker = workers.enter_context(rooms.worker())
+        wait_until(lambda: has_saved(run, DISTURBED_AFTER), run)
+        queue.kill()
+        queue.restart(with_data=with_data)
+        make_old(waiting)
+
+        def both_finished() -> bool:
+            nonlocal worker
+            if worker.poll() is not None:  # as the service's restart policy does
+                worker = workers.enter_context(rooms.worker())
+            return finished(run) and finished(waiting)
+
+        wait_until(both_finished, run)
+    assert [starts(run), starts(waiting)] == [1, 1]
+    assert weights_digest(rooms.models, run) == weights_digest(rooms.models, waiting) == undisturbed
+    assert len(list(list_models(rooms.models))) == 2
+
+
+def test_the_gateway_restarted(rooms: Rooms, tmp_path: Path, undisturbed: str) -> None:
+    port = free_port()
+    environment = {
+        "GATEWAY_PORT": str(port),
+        "GATEWAY_REDIS_URL": rooms.url,
+        **{f"GATEWAY_{name}_DIR": str(getattr(rooms, name.lower())) for name in ("DATA", "RUNS", "MODELS")},
+    }
+    url = f"http://127.0.0.1:{port}"
+    run = rooms.submit()
+    with rooms.worker():
+        with running_service("gateway", environment, url, tmp_path / "first.log") as gateway:
+            wait_until(lambda: has_saved(run, DISTURBED_AFTER), run)
+            for process in [*psutil.Process(gateway.pid).children(recursive=True), psutil.Process(gateway.pid)]:
+                process.kill()
+            gateway.wait()
+        with running_service("gateway", environment, url, tmp_path / "second.log"):
+            wait_until(lambda: finished(run), run)
+    assert starts(run) == 1
+    assert_as_undisturbed(rooms, run, undisturbed)
+
+
+def test_sigterm_leaves_a_checkpoint_and_the_next_worker_goes_on(rooms: Rooms, undisturbed: str) -> None:
+    run = rooms.submit()
+    with rooms.worker() as worker:
+        wait_until(lambda: has_saved(run, DISTURBED_AFTER), run)
+        worker.terminate()
+        assert worker.wait(60) == 0
+    assert run.state().state == JobState.INTERRUPTED
+    step = saved_step(run)
+    assert f"step {step};" in (run.state().message or "")
+    with rooms.worker():
+        wait_until(lambda: finished(run), run)
+    assert resumed_at(run) == [step]
+    assert_as_undisturbed(rooms, run, undisturbed)
+
+
+def test_a_truncated_checkpoint_is_passed_over_for_the_one_before(rooms: Rooms, undisturbed: str) -> None:
+    run = rooms.submit()
+    with rooms.worker() as worker:
+        wait_until(lambda: has_saved(run, DISTURBED_AFTER), run)
+        worker.terminate()
+        worker.wait(60)
+    *_, before, newest = checkpoints(run)
+    os.truncate(newest, newest.stat().st_size // 2)
+    with rooms.worker():
+        wait_until(lambda: finished(run), run)
+    assert resumed_at(run) == [int(before.stem.removeprefix("step-"))]
+    assert_as_undisturbed(rooms, run, undisturbed)
