@@ -361,6 +361,6 @@ def read_study(path: Path) -> StudyResult:
     try:
         return StudyResult.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise StudyError(f"There is no study at {path.name}; make it with python -m trainer study.") from error
+        raise StudyError(f"There is no study at {path.name}; make it with python -m trainer study-report.") from error
     except ValidationError as error:
         raise StudyError(f"{path.name} is no study of this version; make it again.") from error

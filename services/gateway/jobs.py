@@ -191,7 +191,7 @@ def delete_job(run_id: str) -> Deleted:
 def job_report(run_id: str) -> Response:
     """Show a job's report
 
-    The page of an evaluation or a study, as HTML that needs nothing else; its figures if only JSON is accepted.
+    The page of an evaluation, as HTML that needs nothing else; its figures if only JSON is accepted.
     """
     html = request.accept_mimetypes.best_match(["text/html", "application/json"]) == "text/html"
     return send_file(parts().shown_runs.report(run_id, "report.html" if html else "metrics.json").absolute())
