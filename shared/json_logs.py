@@ -1,4 +1,4 @@
-"""Logs as JSON, one object per line on stdout, each with the service's name and the id of the request under way."""
+"""Logs as JSON, one object per line on stdout: the service's name, the process, the id of the request under way."""
 
 import logging
 import logging.config
@@ -25,8 +25,8 @@ def json_log_config(service: str, level: str) -> dict[str, Any]:
     """Return the `logging.config` dictionary of a service; gunicorn takes it as its `logconfig_dict` too."""
     formatter = {
         "()": "pythonjsonlogger.json.JsonFormatter",
-        "fmt": "%(levelname)s %(name)s %(message)s %(request_id)s",
-        "rename_fields": {"levelname": "level", "name": "logger"},
+        "fmt": "%(levelname)s %(name)s %(message)s %(request_id)s %(process)d",
+        "rename_fields": {"levelname": "level", "name": "logger", "process": "process_id"},
         "static_fields": {"service": service},
         "timestamp": True,
     }

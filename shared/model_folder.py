@@ -66,6 +66,12 @@ class Card(BaseModel):
         """`<name>/<version>`, as `active.json` and every answer name it."""
         return f"{self.name}/{self.version}"
 
+    def at(self, folder: Path) -> "Card":
+        """Return the card if `folder` is the one of its name; raise ModelFolderError if the folder was renamed."""
+        if folder.parts[-2:] != (self.name, self.version):
+            raise ModelFolderError(f"{folder} is {self.id} by its card, and a version keeps its name: rename it back.")
+        return self
+
 
 class ServingModels(BaseModel):
     """The part of `models/active.json` that serving needs: a damaged history keeps nobody from predicting."""
@@ -152,6 +158,23 @@ def read_card(folder: Path, *, verify: bool = True) -> Card:
     return card
 
 
+def read_network(folder: Path) -> tuple[Card, bytes]:
+    """Return the card and its ONNX file's content, digest checked; no other file's is, to be quick. As `read_card`."""
+    card = read_card(folder, verify=False).at(folder)
+    file = folder / card.file
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ModelFolderError(f"{file} cannot be read; check the disk and who may read the file.") from error
+    if hashlib.sha256(content).hexdigest() != card.sha256[card.file]:
+        raise _altered(file)
+    return card, content
+
+
+def _altered(file: Path) -> ModelFolderError:
+    return ModelFolderError(f"{file} is not the file that its card describes (its SHA-256 differs).")
+
+
 def _check_file(folder: Path, name: str, digest: str | None) -> None:
     """Check that a file of a card lies in the folder, and that it has this SHA-256. Raises ModelFolderError."""
     file = folder / name
@@ -159,7 +182,7 @@ def _check_file(folder: Path, name: str, digest: str | None) -> None:
         if Path(name).name != name or not file.is_file():
             raise ModelFolderError(f"{folder} lacks the file {name} that its card names.")
         if digest is not None and sha256_of(file) != digest:
-            raise ModelFolderError(f"{file} is not the file that its card describes (its SHA-256 differs).")
+            raise _altered(file)
     except (OSError, ValueError) as error:
         raise ModelFolderError(f"{file} cannot be read; check the disk and who may read the file.") from error
 
@@ -201,6 +224,8 @@ def _publish(folder: Path, files: Mapping[str, Path], card: Card) -> None:
     try:
         for name, source in files.items():
             shutil.copyfile(source, staging / name)
+            with (staging / name).open("rb") as file:
+                os.fsync(file.fileno())  # a power cut after the rename must not leave a card beside a file of zeros
         write_atomically(staging / CARD_FILE, card.model_dump_json(indent=1) + "\n")
         staging.chmod(0o755)
         staging.rename(folder)
@@ -220,7 +245,7 @@ def list_models(models_dir: Path) -> Iterator[tuple[str, Card | ModelFolderError
         if folder.name.startswith(".") or folder.parent.name.startswith("."):
             continue
         try:
-            yield f"{folder.parent.name}/{folder.name}", read_card(folder, verify=False)
+            yield f"{folder.parent.name}/{folder.name}", read_card(folder, verify=False).at(folder)
         except ModelFolderError as error:
             yield f"{folder.parent.name}/{folder.name}", error
 

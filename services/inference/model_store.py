@@ -2,12 +2,15 @@
 
 A thread looks at `active.json` twice a second. New versions are loaded and tested beside the old ones and all slots
 change by one assignment, so a request sees either the old models or the new ones, and one under way ends on those that
-it began with. A slot whose new version cannot be loaded or fails its self-test keeps its old one.
+it began with. Of what serves already nothing is read again, so a promotion takes as long as loading what is new.
+
+A slot whose new version cannot be loaded or fails its self-test keeps its old one. A process that has just started has
+none: there the version serves that served the slot before, as `active.json` tells.
 """
 
 import logging
-import os
 import threading
+import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +18,15 @@ from typing import Final
 
 from services.inference.network import Network
 from shared.errors import ModelFolderError
-from shared.model_folder import message_of, model_path, read_active, read_card
+from shared.model_folder import ACTIVE_FILE, message_of, model_path, read_active, read_active_models, read_network
+from shared.model_registry import previous
 from shared.schemas import SLOTS
 from shared.web import ApiError
 
 LOOK_EVERY_S: Final = 0.5
+RETRY_LOADING_S: Final = 30.0
+"""After this time what could not be loaded is tried again: a disk or a mount may have been away for a moment."""
+
 RETRY_AFTER_S: Final = 5
 
 _log = logging.getLogger("halfface.inference.models")
@@ -69,6 +76,9 @@ class ModelStore:
         self._threads = threads
         self._served = Served()
         self._seen: Hashable = None
+        self._states: dict[str, Hashable] = {}
+        """Version to the state that its files had when they were last found to be those that serve."""
+        self._loaded_s = 0.0
         self._lock = threading.Lock()
         self._trying = threading.Lock()
         self._stopped = threading.Event()
@@ -79,7 +89,7 @@ class ModelStore:
 
     def follow(self) -> None:
         """Look at the models folder now, and twice a second from now on. Raises nothing for a bad folder."""
-        self.refresh()
+        self._look()
         threading.Thread(target=self._watch, name="models", daemon=True).start()
 
     def stop(self) -> None:
@@ -87,17 +97,26 @@ class ModelStore:
         self._stopped.set()
 
     def refresh(self) -> None:
-        """Bring what serves in step with the models folder, if that has changed."""
+        """Bring what serves in step with the models folder, if that has changed or something could not be loaded."""
         with self._lock:
+            changed_ns = self._changed_ns()
+            if changed_ns is None and self._served.networks:
+                self._keep(f"{ACTIVE_FILE} is gone; put a copy of it back, or promote the versions that shall serve.")
+                return
             try:
                 active = read_active(self._models_dir)
             except ModelFolderError as error:
                 self._keep(message_of(error, self._models_dir))
                 return
-            seen = tuple((slot, model_id, self._state(model_id)) for slot, model_id in sorted(active.items()))
-            if seen != self._seen:
-                self._served = self._load(active)
-                self._seen = seen
+            states = {model_id: self._state(model_id) for model_id in active.values()}
+            seen = (changed_ns, *sorted(active.items()), *sorted(states.items(), key=lambda each: each[0]))
+            retry = self._served.problems and time.monotonic() - self._loaded_s >= RETRY_LOADING_S
+            if seen == self._seen and not retry:
+                return
+            self._served = self._load(active, states)
+            self._seen, self._loaded_s = seen, time.monotonic()
+            slots = {slot: network.card.id for slot, network in self._served.networks.items()}
+            _log.info("models serve", extra={"slots": slots, "active_json_ns": changed_ns})
 
     def try_out(self, model_id: str) -> None:
         """Load a version and let it go again; what serves is not touched. One at a time, to save memory.
@@ -120,51 +139,74 @@ class ModelStore:
 
     def _watch(self) -> None:
         while not self._stopped.wait(LOOK_EVERY_S):
-            try:
-                self.refresh()
-            except Exception:  # the thread must live on; the log has the reason
-                _log.exception("the models folder could not be looked at")
+            self._look()
 
-    def _load(self, active: Mapping[str, str]) -> Served:
-        known = {network.card.id: network for network in self._served.networks.values()}
+    def _look(self) -> None:
+        try:
+            self.refresh()
+        except Exception:  # the service must live on; the log has the reason
+            _log.exception("the models folder could not be looked at")
+
+    def _load(self, active: Mapping[str, str], states: dict[str, Hashable]) -> Served:
         loaded: dict[str, Network | ModelFolderError] = {}
         networks, problems = {}, []
         for slot in (slot for slot in SLOTS if slot in active):
             model_id = active[slot]
             if model_id not in loaded:
-                loaded[model_id] = self._network(model_id, known.get(model_id))
-            network = loaded[model_id]
+                loaded[model_id] = self._network(model_id, states[model_id])
+            network: Network | ModelFolderError | None = loaded[model_id]
             if isinstance(network, ModelFolderError):
-                problems.append(f"{slot}: {message_of(network, self._models_dir)}")
-                _log.error("the slot %s keeps what it had: %s", slot, network)
-                if slot in self._served.networks:
-                    networks[slot] = self._served.networks[slot]
-            else:
+                problem = f"{slot}: {message_of(network, self._models_dir)}"
+                network = self._served.networks.get(slot) or self._earlier(slot)
+                if network:
+                    problem += f" {network.card.id} serves {'on' if network.card.id == model_id else 'in its place'}."
+                _log.error("a version cannot serve: %s", problem)
+                problems.append(problem)
+            if network:
                 networks[slot] = network
-        slots = {slot: network.card.id for slot, network in networks.items()}
-        _log.info("models serve", extra={"slots": slots, "process_id": os.getpid()})
+        self._states = {network.card.id: self._states.get(network.card.id) for network in networks.values()}
         return Served(networks, tuple(problems))
 
-    def _network(self, model_id: str, known: Network | None) -> Network | ModelFolderError:
+    def _network(self, model_id: str, state: Hashable) -> Network | ModelFolderError:
+        """Return the network of a version, the one that serves if it is the same; or why there is none."""
+        known = {network.card.id: network for network in self._served.networks.values()}.get(model_id)
+        if known and self._states.get(model_id) == state:
+            return known
         try:
             folder = model_path(self._models_dir, model_id)
-            if known is not None and _same_files(known, folder):
-                return known
-            return Network(folder, self._threads)
+            if known is None or read_network(folder)[0].sha256 != known.card.sha256:
+                known = Network(folder, self._threads)
         except ModelFolderError as error:
             return error
+        except Exception:  # such as too little memory: this version's trouble must not be that of the others
+            _log.exception("a version could not be loaded", extra={"model": model_id})
+            return ModelFolderError(f"{model_id} could not be loaded; the log of inference says why.")
+        self._states[model_id] = state
+        return known
+
+    def _earlier(self, slot: str) -> Network | None:
+        """Return the network of the version that served a slot before, or None if that cannot serve either."""
+        try:
+            model_id = previous(self._models_dir, read_active_models(self._models_dir), slot)
+        except ModelFolderError:
+            return None
+        network = self._network(model_id, self._state(model_id)) if model_id else None
+        return None if isinstance(network, ModelFolderError) else network
+
+    def _changed_ns(self) -> int | None:
+        """Return when `active.json` was written, which each change of it changes; None where there is none."""
+        try:
+            return (self._models_dir / ACTIVE_FILE).stat().st_mtime_ns
+        except OSError:
+            return None
 
     def _state(self, model_id: str) -> Hashable:
         """Return what changes when a model's files do."""
         try:
-            files = sorted(model_path(self._models_dir, model_id).iterdir())
+            files = sorted(file for file in model_path(self._models_dir, model_id).iterdir() if file.exists())
             return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
         except (OSError, ModelFolderError):
             return None
-
-
-def _same_files(known: Network, folder: Path) -> bool:
-    return read_card(folder).sha256 == known.card.sha256
 
 
 def _missing(message: str) -> ApiError:

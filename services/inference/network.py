@@ -12,7 +12,7 @@ import onnxruntime
 
 from shared.errors import ModelFolderError
 from shared.labels import LABELS
-from shared.model_folder import Card, read_card
+from shared.model_folder import Card, read_network
 from shared.self_test import check
 
 INPUT: Final = "input"
@@ -34,10 +34,11 @@ class Network:
     """
 
     def __init__(self, folder: Path, threads: int) -> None:
-        self.card: Card = read_card(folder)
+        card, content = read_network(folder)
+        self.card: Card = card
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                folder / self.card.file, _options(threads), providers=["CPUExecutionProvider"]
+                content, _options(threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's errors share no documented base
             raise ModelFolderError(f"{self.card.id} is no network that can be run; export the model again.") from error

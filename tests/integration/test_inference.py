@@ -27,7 +27,7 @@ from trainer.evaluation import logits_of, softmax
 PORTRAIT = encode(draw_portrait("happy", 38, 256), "PNG")
 FACE = encode(draw_face("happy", 3), "PNG")
 SECONDS_TO_NOTICE = 30
-NOT_THERE = "full: small/3 holds no card.json, so it is not a model."
+NOT_THERE = "full: small/3 holds no card.json, so it is not a model. small/2 serves in its place."
 
 
 def post(service: RunningInference, path: str = "/v1/predict", **kwargs: Any) -> requests.Response:

@@ -73,14 +73,19 @@ class Stack:
         (face,) = PredictAnswer.model_validate_json(answer.content).images[0].faces
         return {each.model: (each.version, each.probabilities) for each in face.predictions}
 
-    def processes(self) -> dict[int, dict[str, str]]:
-        """Return process id to the slots that it told in the log last."""
-        lines = map(json.loads, self.inference.log.read_text().splitlines())
-        return {line["process_id"]: line["slots"] for line in lines if "slots" in line}
+    def processes(self) -> dict[int, tuple[int, dict[str, str]]]:
+        """Return process id to what it told in the log last: of which `active.json`, by its time, it serves what."""
+        whole_lines = self.inference.log.read_text().rpartition("\n")[0].splitlines()
+        told = (line for line in map(json.loads, whole_lines) if line["message"] == "models serve")
+        return {line["process_id"]: (line["active_json_ns"], line["slots"]) for line in told}
 
     def wait_for(self, slots: dict[str, str]) -> None:
-        """Wait until both processes of inference serve this."""
-        until(lambda: list(self.processes().values()) == [slots, slots])
+        """Wait until both processes of inference serve this, by `active.json` as it is now.
+
+        What a process told of an earlier file does not count: it may be loading what a file in between wanted.
+        """
+        now_ns = (self.inference.models / "active.json").stat().st_mtime_ns
+        until(lambda: list(self.processes().values()) == [(now_ns, slots)] * 2)
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -1,13 +1,16 @@
 """What serves follows the models folder: new versions, bad versions, none at all."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from services.inference import model_store
 from services.inference.model_store import ModelStore
 from shared.errors import ModelFolderError, SelfTestError, UnknownModelError
-from shared.model_folder import ACTIVE_FILE, write_active
+from shared.model_folder import ACTIVE_FILE, Card, write_active
+from shared.model_registry import promote
 from shared.web import ApiError
 from tests.unit.inference.small_models import projection, write_five, write_projection
 
@@ -101,6 +104,36 @@ def test_an_unreadable_active_file_changes_nothing(tmp_path: Path) -> None:
     assert made.served().problems == ()
 
 
+def test_what_serves_goes_on_where_the_active_file_is_taken_away(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_five(models)
+    made, content = store(models), (models / ACTIVE_FILE).read_text()
+    before = serving(made)
+
+    (models / ACTIVE_FILE).unlink()
+    made.refresh()
+    assert serving(made) == before
+    assert made.served().problems[0].startswith("active.json is gone; put a copy of it back")
+
+    (models / ACTIVE_FILE).write_text(content)
+    made.refresh()
+    assert (serving(made), made.served().problems) == (before, ())
+
+
+def test_a_promotion_reads_the_files_of_no_other_version(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_five(models)
+    made = store(models)
+    write_projection(models, "full/2", projection(9))
+    alter_unseen(models / "upper/1/model.onnx", b"\0" * 100)
+
+    promote(models, "full/2", ["full"], "ada", passes)
+    made.refresh()
+
+    assert serving(made)["full"] == "full/2"
+    assert made.served().problems == ()
+
+
 def test_a_version_written_anew_under_its_old_name_is_loaded(tmp_path: Path) -> None:
     models = tmp_path / "models"
     write_five(models)
@@ -120,6 +153,56 @@ def test_unknown_slots_serve_nothing(tmp_path: Path) -> None:
     write_active(models, {"sideways": "small/1", "any": "small/1"})
 
     assert serving(store(models)) == {"any": "small/1"}
+
+
+def passes(card: Card) -> None:
+    """Refuse nothing."""
+
+
+def alter_unseen(path: Path, content: bytes) -> bytes:
+    """Write over a file's beginning so that neither its size nor its time tells; return what was there."""
+    state, before = path.stat(), path.read_bytes()
+    path.write_bytes(content + before[len(content) :])
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    return before[: len(content)]
+
+
+def test_what_could_not_be_loaded_is_tried_again_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = tmp_path / "models"
+    write_five(models)
+    made = store(models)
+    write_projection(models, "full/2", projection(9))
+    promote(models, "full/2", ["full"], "ada", passes)
+    good = alter_unseen(models / "full/2/model.onnx", b"\0" * 100)
+    made.refresh()
+    alter_unseen(models / "full/2/model.onnx", good)
+    made.refresh()
+    assert serving(made)["full"] == "full/1"
+
+    monkeypatch.setattr(model_store, "RETRY_LOADING_S", 0)
+    made.refresh()
+
+    assert serving(made)["full"] == "full/2"
+    assert made.served().problems == ()
+
+
+def test_a_process_that_starts_on_a_bad_version_serves_the_one_before_until_it_is_mended(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_five(models)
+    write_projection(models, "full/2", projection(9))
+    promote(models, "full/2", ["full", "upper"], "ada", passes)
+    content = (models / "full/2/model.onnx").read_bytes()
+    (models / "full/2/model.onnx").write_bytes(content[:100])
+
+    made = store(models)
+    assert (serving(made)["full"], serving(made)["upper"]) == ("full/1", "upper/1")
+    assert [problem.split(": ")[0] for problem in made.served().problems] == ["full", "upper"]
+    assert made.served().problems[0].endswith(" full/1 serves in its place.")
+
+    (models / "full/2/model.onnx").write_bytes(content)
+    made.refresh()
+    assert (serving(made)["full"], serving(made)["upper"]) == ("full/2", "full/2")
+    assert made.served().problems == ()
 
 
 BAD_LOGITS = {"self_test": {"full": (9.0,) * 7}}

@@ -61,6 +61,14 @@ def test_an_altered_file_is_refused(tmp_path: Path) -> None:
         Network(file.parent, threads=1)
 
 
+def test_a_folder_that_was_renamed_is_refused_since_answers_name_the_version(tmp_path: Path) -> None:
+    load(tmp_path, projection(0))
+    renamed = (tmp_path / "models/small/1").rename(tmp_path / "models/small/2")
+
+    with pytest.raises(ModelFolderError, match=r"small/2 is small/1 by its card"):
+        Network(renamed, threads=1)
+
+
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     card = write_projection(tmp_path / "models", "small/1", projection(0))
     text = tmp_path / "text"
