@@ -56,6 +56,7 @@ def promote(models_dir: Path, model_id: str, slots: Sequence[Slot], by: str, sel
     """
     self_test(_trusted_card(models_dir, model_id))
     with _turn(models_dir):
+        _must_exist(models_dir, model_id)  # it may have been deleted during its self-test
         state = read_active_models(models_dir)
         if model_id in state.archived:
             raise ModelChangeError(f"{model_id} is archived; restore it, then promote it.")
@@ -127,27 +128,33 @@ def restore(models_dir: Path, model_id: str, by: str) -> ActiveModels:
         return _write(models_dir, state.active, archived, (*state.history, change))
 
 
-def follow_release(models_dir: Path, released_dir: Path) -> ActiveModels:
+def follow_release(models_dir: Path, released_dir: Path, self_test: SelfTest) -> ActiveModels:
     """Let released versions serve the slots that no person has decided on; their choice stays.
 
     A slot follows if nothing serves it, or if a released version does and no person put it there. Versions that are
-    not in the models folder, or archived there, are left out.
+    not in the models folder, are archived or altered there, or are refused by `self_test`, are left out.
 
     Raises:
         ModelFolderError: an `active.json` cannot be read or written.
     """
     released = read_active(released_dir)
     ids = {model_id for model_id, _ in list_models(released_dir)}
-    with _turn(models_dir):
-        state = read_active_models(models_dir)
+
+    def wanted(state: ActiveModels) -> dict[str, str]:
         last = {change.slot: change.action for change in state.history}
-        free = [slot for slot in SLOTS if last.get(cast(Slot, slot), RELEASE) == RELEASE]
-        follow = {
+        free = [slot for slot in SLOTS if slot in released and last.get(cast(Slot, slot), RELEASE) == RELEASE]
+        return {
             slot: released[slot]
             for slot in free
-            if state.active.get(slot) in {None, *ids} - {released.get(slot)}
-            and _can_serve(models_dir, state, released.get(slot, ""))
+            if state.active.get(slot) in {None, *ids} - {released[slot]}
+            and _can_serve(models_dir, state, released[slot])
         }
+
+    candidates = set(wanted(read_active_models(models_dir)).values())
+    fit = {model_id for model_id in candidates if _passes(models_dir, model_id, self_test)}
+    with _turn(models_dir):
+        state = read_active_models(models_dir)
+        follow = {slot: model_id for slot, model_id in wanted(state).items() if model_id in fit}
         return _serve(models_dir, state, follow, RELEASE, "release")
 
 
@@ -188,7 +195,7 @@ def _can_serve(models_dir: Path, state: ActiveModels, model_id: str) -> bool:
 def _exists(models_dir: Path, model_id: str) -> bool:
     try:
         return (model_path(models_dir, model_id) / CARD_FILE).is_file()
-    except ModelFolderError:
+    except (ModelFolderError, OSError):  # no name of a version, or a folder that this user may not look into
         return False
 
 
@@ -199,7 +206,16 @@ def _must_exist(models_dir: Path, model_id: str) -> None:
 
 def _trusted_card(models_dir: Path, model_id: str) -> Card:
     _must_exist(models_dir, model_id)
-    return read_card(model_path(models_dir, model_id))
+    folder = model_path(models_dir, model_id)
+    return read_card(folder).at(folder)
+
+
+def _passes(models_dir: Path, model_id: str, self_test: SelfTest) -> bool:
+    try:
+        self_test(_trusted_card(models_dir, model_id))
+    except ModelFolderError:
+        return False
+    return True
 
 
 @contextmanager

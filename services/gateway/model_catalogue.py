@@ -5,8 +5,9 @@ from collections.abc import Hashable
 from pathlib import Path
 
 from services.gateway.remembered import Remembered
-from shared.errors import ModelFolderError
+from shared.errors import ModelFolderError, UnknownModelError
 from shared.model_folder import (
+    CARD_FILE,
     ActiveModels,
     Card,
     list_models,
@@ -72,13 +73,15 @@ class ModelCatalogue:
             folder = model_path(self._models_dir, model_id)
         except ModelFolderError:
             return None
-        if not (folder / "card.json").is_file():
-            return None
         try:
-            card = read_card(folder, verify=False)
+            card = read_card(folder, verify=False).at(folder)
+            problem = self._problem(folder, model_id)
+        except UnknownModelError:
+            return None
         except ModelFolderError as error:
             raise ModelFolderError(message_of(error, self._models_dir)) from error
-        problem = self._problem(folder, model_id)
+        except OSError as error:
+            raise ModelFolderError(f"{model_id} cannot be read; check the disk and who may read its files.") from error
         if problem:
             raise ModelFolderError(problem)
         return card
@@ -114,7 +117,7 @@ class ModelCatalogue:
         except ModelFolderError as error:
             return info.model_copy(update={"problem": str(error)})
         if card is None:
-            problem = f"The folder {model_id} has a name that no model can have; rename it."
+            problem = f"The folder {model_id} is no model, or has a name that none can have; rename or remove it."
             return info.model_copy(update={"problem": problem})
         return info.model_copy(
             update={
@@ -124,7 +127,7 @@ class ModelCatalogue:
                 "metrics": card.metrics,
                 "fingerprint": _text(card.data.get("fingerprint")),
                 "trainable": card.has_weights,
-                "size_bytes": _size_bytes(model_path(self._models_dir, model_id)),
+                "size_bytes": _size_bytes(model_path(self._models_dir, model_id), card),
             }
         )
 
@@ -145,10 +148,11 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _size_bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+def _size_bytes(folder: Path, card: Card) -> int:
+    return sum(file.stat().st_size for file in map(folder.joinpath, (*card.sha256, CARD_FILE)) if file.is_file())
 
 
 def _files_state(folder: Path) -> Hashable:
-    states = ((file.name, file.stat()) for file in folder.iterdir())
+    """Return what changes when a file does. Raises OSError; a link that leads nowhere is none of a version's files."""
+    states = ((file.name, file.stat()) for file in folder.iterdir() if file.exists())
     return tuple(sorted((name, state.st_mtime_ns, state.st_size) for name, state in states))

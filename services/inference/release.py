@@ -7,13 +7,16 @@ decided on them (`shared.model_registry.follow_release`). Used by the containers
 import sys
 from pathlib import Path
 
+from services.inference.network import Network
 from shared.errors import ModelFolderError
-from shared.model_folder import CARD_FILE, list_models, model_path, read_card, write_model
+from shared.model_folder import CARD_FILE, Card, list_models, model_path, read_card, write_model
 from shared.model_registry import follow_release
 
 
 def bring(released: Path, models_dir: Path) -> list[str]:
     """Add the release's versions, let slots follow it, and return a sentence on each version that was left out.
+
+    A version that fails its self-test on this machine is added, but no slot follows it: what serves stays.
 
     Raises:
         ModelFolderError: an `active.json` cannot be read or written.
@@ -28,7 +31,15 @@ def bring(released: Path, models_dir: Path) -> list[str]:
             write_model(models_dir, {name: source / name for name in card.sha256}, card.model_dump())
         except ModelFolderError as error:
             problems.append(str(error))
-    follow_release(models_dir, released)
+
+    def self_test(card: Card) -> None:
+        try:
+            Network(model_path(models_dir, card.id), threads=1)
+        except ModelFolderError as error:
+            problems.append(str(error))
+            raise
+
+    follow_release(models_dir, released, self_test)
     return problems
 
 

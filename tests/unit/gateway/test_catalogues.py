@@ -109,6 +109,25 @@ def test_broken_models_are_listed_with_their_problem_and_no_place_of_the_server(
     assert unreadable.problem == "first/2/card.json cannot be read as a card of format 1."
 
 
+def test_odd_things_in_the_folder_hide_no_model(folder: Path) -> None:
+    models = folder / "models"
+    for version in "23":
+        write_small_model(models, version)
+    (models / "first/1/notes").symlink_to("nowhere")
+    (models / "first/2").rename(models / "first/copy")
+    (models / "first/3/card.json").unlink()
+    (models / "first/3/card.json").mkdir()
+    (models / "file").touch()
+
+    listed = {model.id: model.problem for model in ModelCatalogue(models).all().models}
+
+    assert listed == {
+        "first/1": None,
+        "first/3": "first/3/card.json cannot be read as a card of format 1.",
+        "first/copy": "first/copy is first/2 by its card, and a version keeps its name: rename it back.",
+    }
+
+
 def test_an_unreadable_list_of_active_models_hides_no_model(folder: Path) -> None:
     (folder / "models/active.json").write_text("{")
 

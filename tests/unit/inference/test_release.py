@@ -41,6 +41,19 @@ def test_a_broken_version_of_the_release_is_named_and_the_others_come(tmp_path: 
     assert set(read_active(models)) == {"full", "upper", "lower", "right", "any"}
 
 
+def test_a_version_that_fails_its_self_test_here_is_named_and_the_old_one_stays(tmp_path: Path) -> None:
+    released, models = tmp_path / "released", tmp_path / "models"
+    write_five(released)
+    bring(released, models)
+    write_projection(released, "new/1", projection(9), self_test={"full": (9.0,) * 7})
+    write_active(released, dict.fromkeys(SLOTS, "new/1"))
+
+    (problem,) = bring(released, models)
+
+    assert problem.startswith("new/1 fails its self-test")
+    assert read_active(models)["full"] == "full/1"
+
+
 def test_a_list_that_cannot_be_read_keeps_no_service_from_starting(tmp_path: Path) -> None:
     released, models = tmp_path / "released", tmp_path / "models"
     write_five(released)

@@ -1,6 +1,8 @@
 """Promote, roll back, archive, restore, follow a release; each with its record."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,8 @@ from shared.errors import ModelChangeError, ModelFolderError, SelfTestError, Unk
 from shared.model_folder import ActiveModels, Card, read_active, read_active_models, write_active, write_model
 from shared.preprocessing import InputSpec
 from shared.schemas import Slot
+
+ROOT = Path(__file__).parents[3]
 
 
 def add(models: Path, *ids: str) -> None:
@@ -93,6 +97,23 @@ def test_a_version_that_serves_already_is_not_noted_again(models: Path) -> None:
     assert [(slot, model) for _, _, slot, model, _ in told(models)] == [("full", "first/1"), ("upper", "first/1")]
 
 
+def test_a_version_in_a_folder_that_was_renamed_is_refused(models: Path) -> None:
+    (models / "first/2").rename(models / "first/5")
+
+    with pytest.raises(ModelFolderError, match=r"first/5 is first/2 by its card"):
+        promote(models, "first/5")
+    assert read_active(models) == {}
+
+
+def test_a_version_that_is_deleted_during_its_self_test_is_not_promoted(models: Path) -> None:
+    def meanwhile(card: Card) -> None:
+        (models / card.id).rename(models.parent / "away")
+
+    with pytest.raises(UnknownModelError):
+        model_registry.promote(models, "first/2", ["full"], "ada", meanwhile)
+    assert read_active(models) == {}
+
+
 @pytest.mark.parametrize("model_id", ["first/9", "nonsense", "../first/1"])
 def test_a_version_that_does_not_exist_is_refused(models: Path, model_id: str) -> None:
     with pytest.raises(UnknownModelError, match=r"^There is no model"):
@@ -149,6 +170,34 @@ def test_changes_at_the_same_time_take_turns_and_none_is_lost(models: Path) -> N
 
     assert len(told(models)) == 60
     assert read_active(models) == dict.fromkeys(slots, "first/2")
+
+
+def test_changes_of_several_processes_take_turns_and_one_that_is_killed_holds_up_nobody(models: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from shared.model_registry import promote\n"
+        "folder, by, slot, end = Path(sys.argv[1]), *sys.argv[2:]\n"
+        "for turn in range(int(end)):\n"
+        "    promote(folder, f'first/{turn % 2 + 1}', [slot], by, lambda card: None)\n"
+        "    print(turn, flush=True)\n"
+    )
+
+    def start(by: str, slot: Slot, turns: int) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", program, str(models), by, slot, str(turns)]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+    with start("gateway", "full", 20) as gateway, start("command", "upper", 20) as command:
+        with start("killed", "lower", 100_000) as killed:
+            assert killed.stdout is not None
+            killed.stdout.readline()
+            killed.kill()
+        gateway.communicate()
+        command.communicate()
+
+    assert (gateway.returncode, command.returncode) == (0, 0)
+    changes = [(by, slot) for by, _, slot, _, _ in told(models)]
+    assert (changes.count(("gateway", "full")), changes.count(("command", "upper"))) == (20, 20)
+    assert ("killed", "lower") in changes
+    assert promote(models, "first/3", "any").active["any"] == "first/3"
 
 
 def test_the_newest_thousand_changes_and_each_slots_last_one_are_kept(
@@ -292,7 +341,7 @@ def released(tmp_path: Path) -> Path:
 
 
 def test_an_empty_folder_follows_the_release(models: Path, released: Path) -> None:
-    model_registry.follow_release(models, released)
+    model_registry.follow_release(models, released, passes)
 
     assert read_active(models) == {"full": "first/2", "upper": "first/2"}
     assert told(models) == [
@@ -305,8 +354,8 @@ def test_slots_of_an_older_release_follow_and_a_persons_choice_stays(models: Pat
     write_active(models, {"full": "first/1"})
     promote(models, "first/1", "upper")
 
-    model_registry.follow_release(models, released)
-    state = model_registry.follow_release(models, released)
+    model_registry.follow_release(models, released, passes)
+    state = model_registry.follow_release(models, released, passes)
 
     assert state.active == {"full": "first/2", "upper": "first/1"}
     assert [change.action for change in state.history] == ["promote", "release"]
@@ -314,22 +363,32 @@ def test_slots_of_an_older_release_follow_and_a_persons_choice_stays(models: Pat
 
 def test_a_release_that_was_rolled_back_stays_rolled_back(models: Path, released: Path) -> None:
     write_active(models, {"full": "first/1"})
-    model_registry.follow_release(models, released)
+    model_registry.follow_release(models, released, passes)
     assert roll_back(models) == "first/1"
 
-    assert model_registry.follow_release(models, released).active["full"] == "first/1"
+    assert model_registry.follow_release(models, released, passes).active["full"] == "first/1"
 
 
 def test_a_version_of_ones_own_from_before_there_was_a_history_stays(models: Path, released: Path) -> None:
     write_active(models, {"full": "first/4", "upper": "first/1"})
 
-    assert model_registry.follow_release(models, released).active == {"full": "first/4", "upper": "first/2"}
+    assert model_registry.follow_release(models, released, passes).active == {"full": "first/4", "upper": "first/2"}
 
 
 def test_a_released_version_that_is_absent_or_archived_is_not_followed(models: Path, released: Path) -> None:
     model_registry.archive(models, "first/2", "ada")
 
-    assert model_registry.follow_release(models, released).active == {}
+    assert model_registry.follow_release(models, released, passes).active == {}
+
+
+def test_a_released_version_that_does_not_pass_here_is_not_followed_and_the_old_one_stays(
+    models: Path, released: Path
+) -> None:
+    write_active(models, {"full": "first/1"})
+    assert model_registry.follow_release(models, released, fails).active == {"full": "first/1"}
+
+    (models / "first/2/model.onnx").write_text("altered")
+    assert model_registry.follow_release(models, released, passes).active == {"full": "first/1"}
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
