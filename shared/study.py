@@ -61,6 +61,12 @@ class Leaks(Frozen):
     equal: int = Field(ge=0, description="Test images that stand there pixel for pixel.")
     near: int = Field(ge=0, description="Further test images that are nearly a training image.")
     similarity: Rounded = Field(description="From which correlation of thumbnails two images count as nearly the same.")
+    train_repeats: int | None = Field(None, description="Training images that repeat another one pixel for pixel.")
+    test_repeats: int | None = Field(None, description="Test images that repeat another one pixel for pixel.")
+    conflicting: int | None = Field(None, description="Different images that stand there under several labels.")
+    left_out: dict[str, int] = Field(
+        default_factory=dict, description="Why (equal_to_test, nearly_test, repeated) to images not trained on."
+    )
 
 
 class Protocol(Frozen):
@@ -294,8 +300,10 @@ class RobustnessPoint(Frozen):
 
 
 class Robustness(Frozen):
-    """What damage costs; `clean` points are named `none`, severity 0."""
+    """What damage costs, on a random sample of the test images; undamaged points are named `none`, severity 0."""
 
+    images: int | None = Field(None, description="Test images in the sample; null: all.")
+    sample_seed: int = 0
     corruptions: tuple[Corruption, ...] = ()
     points: tuple[RobustnessPoint, ...] = ()
 

@@ -5,40 +5,20 @@ label one is kept. The validation part is then taken from the training split by 
 it is the same on every machine and in whatever form the data comes; no image of it is nearly a training image.
 """
 
-import hashlib
-import io
-import zipfile
-import zlib
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
-from shared.dataset_layout import Entry, iterate_csv, list_images, require_complete, require_kind
+from shared.dataset_images import FaceImage, fingerprint, read_images
 from shared.errors import DatasetError
 from shared.labels import LABEL_INDEX, LABELS
-from shared.preprocessing import resize, to_gray
+from shared.preprocessing import resize
 from shared.study import Leaks
 from trainer.duplicates import similarity
-from trainer.study.leaks import find_leaks
-
-MAX_PIXELS: Final = 40_000_000
-MAX_NAMED: Final = 5
-UNREADABLE: Final = (
-    OSError,
-    EOFError,
-    RuntimeError,  # an encrypted member of a zip
-    ValueError,
-    zlib.error,
-    zipfile.BadZipFile,
-    Image.DecompressionBombError,
-)
-"""What reading a broken image raises."""
+from trainer.study.leaks import find_leaks, with_copies
 
 Faces = npt.NDArray[np.uint8]
 
@@ -81,9 +61,13 @@ class Dataset:
     test: Part
     clean: npt.NDArray[np.bool_]
     """bool (N,): the test images of which the training split holds no copy, nor nearly one."""
+    test_digests: tuple[str, ...]
+    """The `shared.dataset_images.pixel_digest` of each test image, as it is in the data set."""
     leaks: Leaks
     left_out: LeftOut
     fingerprint: str
+    test_fingerprint: str
+    """That of the test images alone."""
 
     def describe(self) -> dict[str, Any]:
         """Return name, counts and fingerprint, for a model's card."""
@@ -95,15 +79,6 @@ class Dataset:
             "test_images_in_train": {"equal": self.leaks.equal, "nearly": self.leaks.near},
             "fingerprint": self.fingerprint,
         }
-
-
-@dataclass(frozen=True)
-class _Image:
-    split: str
-    label: str
-    name: str
-    face: Faces
-    digest: str
 
 
 def load_dataset(
@@ -121,7 +96,7 @@ def load_dataset(
     Raises:
         DatasetError: missing, incomplete, or with images that cannot be read (named, with their number).
     """
-    images = list(_read_csv(path) if require_kind(path) == "csv" else _read_files(path))
+    images = list(read_images(path))
     test = [image for image in images if image.split == "test"]
     all_train = [image for image in images if image.split == "train"]
     clean, leaks = find_leaks([image.face for image in test], [image.face for image in all_train], duplicate_similarity)
@@ -139,13 +114,15 @@ def load_dataset(
         validation=_part(validation, size),
         test=_part(test, size),
         clean=clean,
-        leaks=leaks,
+        test_digests=tuple(image.digest for image in test),
+        leaks=with_copies(leaks, images, asdict(left_out)),
         left_out=left_out,
-        fingerprint=_fingerprint(images),
+        fingerprint=fingerprint(images),
+        test_fingerprint=fingerprint(test),
     )
 
 
-def _apart_from(test: list[_Image], train: list[_Image], threshold: float) -> tuple[list[_Image], LeftOut]:
+def _apart_from(test: list[FaceImage], train: list[FaceImage], threshold: float) -> tuple[list[FaceImage], LeftOut]:
     """Return the images of `train` that are no copy of a test image nor of one before them with the same label."""
     digests = {image.digest for image in test}
     unequal = [image for image in train if image.digest not in digests]
@@ -154,7 +131,7 @@ def _apart_from(test: list[_Image], train: list[_Image], threshold: float) -> tu
     return kept, LeftOut(len(train) - len(unequal), len(unequal) - len(apart), len(apart) - len(kept))
 
 
-def _split(images: list[_Image], share: float, threshold: float) -> tuple[list[_Image], list[_Image]]:
+def _split(images: list[FaceImage], share: float, threshold: float) -> tuple[list[FaceImage], list[FaceImage]]:
     """Return (training, validation); of a class whose validation images are all nearly training images, they stay."""
     held_out = validation_digests(images, share)
     train = [image for image in images if image.digest not in held_out]
@@ -168,11 +145,11 @@ def _split(images: list[_Image], share: float, threshold: float) -> tuple[list[_
     return [*train, *moved], [image for image in validation if id(image) not in gone]
 
 
-def _similarity(images: list[_Image], others: list[_Image]) -> npt.NDArray[np.float32]:
+def _similarity(images: list[FaceImage], others: list[FaceImage]) -> npt.NDArray[np.float32]:
     return similarity([image.face for image in images], [image.face for image in others])
 
 
-def validation_digests(images: list[_Image], share: float) -> set[str]:
+def validation_digests(images: list[FaceImage], share: float) -> set[str]:
     """Return the digests of the images to hold out: the lowest ones of each class, at least one a class."""
     held_out: set[str] = set()
     for label in LABELS:
@@ -181,74 +158,7 @@ def validation_digests(images: list[_Image], share: float) -> set[str]:
     return held_out
 
 
-def _part(images: list[_Image], size: int) -> Part:
+def _part(images: list[FaceImage], size: int) -> Part:
     faces = np.stack([resize(image.face, size) for image in images])
     labels = np.array([LABEL_INDEX[image.label] for image in images], dtype=np.int64)
     return Part(faces, labels, [image.name for image in images])
-
-
-def _fingerprint(images: list[_Image]) -> str:
-    """Return a SHA-256 over split, label and pixels of all images, whatever their order and container."""
-    lines = sorted(f"{image.split} {image.label} {image.digest}" for image in images)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def pixel_digest(face: Faces) -> str:
-    """Return the SHA-256 of a face's shape and pixels."""
-    return hashlib.sha256(repr(face.shape).encode() + np.ascontiguousarray(face).tobytes()).hexdigest()
-
-
-def _image(split: str, label: str, name: str, face: Faces) -> _Image:
-    return _Image(split, label, name, face, pixel_digest(face))
-
-
-def _read_files(path: Path) -> Iterator[_Image]:
-    """Yield the images of a zip or folder; raise once, with names and number, for all that cannot be read."""
-    entries, unreadable = list_images(path), []
-    archive = zipfile.ZipFile(path) if path.is_file() else None
-    try:
-        for entry in entries:
-            try:
-                content = archive.read(entry.name) if archive else (path.parent / entry.name).read_bytes()
-                yield _image(entry.split, entry.label, entry.name, _decode(content))
-            except UNREADABLE:
-                unreadable.append(entry)
-    finally:
-        if archive:
-            archive.close()
-    if unreadable:
-        raise DatasetError(_unreadable(path.name, unreadable))
-
-
-def _decode(content: bytes) -> Faces:
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError("too many pixels")
-            return to_gray(image)
-    except (UnidentifiedImageError, SyntaxError) as error:
-        raise ValueError("not an image") from error
-
-
-def _unreadable(name: str, entries: list[Entry]) -> str:
-    listed = ", ".join(entry.name for entry in entries[:MAX_NAMED])
-    more = f" and {len(entries) - MAX_NAMED} more" if len(entries) > MAX_NAMED else ""
-    return f"{name} has {len(entries)} images that cannot be read: {listed}{more}. Remove or replace them."
-
-
-def _read_csv(path: Path) -> Iterator[_Image]:
-    counts: Counter[tuple[str, str]] = Counter()
-    for row in iterate_csv(path):
-        values = np.array(row.pixels.split(), dtype=np.str_)
-        side = int(len(values) ** 0.5)
-        try:
-            pixels = values.astype(np.int64)
-        except (ValueError, OverflowError) as error:
-            raise DatasetError(f"{path.name}, line {row.line}: the pixels are not all numbers.") from error
-        if side == 0 or side * side != len(pixels) or pixels.min() < 0 or pixels.max() > 255:
-            raise DatasetError(
-                f"{path.name}, line {row.line}: {len(pixels)} pixels are no square face of values 0 to 255."
-            )
-        counts[row.split, row.label] += 1
-        yield _image(row.split, row.label, f"{row.usage}:{row.line}", pixels.astype(np.uint8).reshape(side, side))
-    require_complete(path.name, counts)

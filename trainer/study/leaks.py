@@ -1,10 +1,12 @@
 """Which test images stand in the training split: equal pixel for pixel, or nearly so (see `trainer.duplicates`)."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from shared.dataset_images import FaceImage
 from shared.study import Leaks
 from trainer.duplicates import similarity
 
@@ -24,3 +26,22 @@ def find_leaks(
     near = ~equal & (similarity(test, training) >= threshold)
     clean = np.asarray(~(equal | near), np.bool_)
     return clean, Leaks(equal=int(equal.sum()), near=int(near.sum()), similarity=threshold)
+
+
+def with_copies(leaks: Leaks, images: Sequence[FaceImage], left_out: Mapping[str, int]) -> Leaks:
+    """Return `leaks` with the copies within each split, the images under several labels, and what was left out.
+
+    Args:
+        leaks: as `find_leaks` gives them.
+        images: the whole data set.
+        left_out: why to how many images of the training split are not trained on.
+    """
+    labels: defaultdict[str, set[str]] = defaultdict(set)
+    for image in images:
+        labels[image.digest].add(image.label)
+    repeats = {}
+    for split in ("train", "test"):
+        digests = [image.digest for image in images if image.split == split]
+        repeats[f"{split}_repeats"] = len(digests) - len(set(digests))
+    conflicting = sum(len(names) > 1 for names in labels.values())
+    return leaks.model_copy(update={**repeats, "conflicting": conflicting, "left_out": dict(left_out)})

@@ -10,9 +10,10 @@ import pytest
 from dataset_files import Picture, pictures, png, write_csv, write_folder, write_zip
 from PIL import Image
 
+from shared.dataset_images import pixel_digest
 from shared.errors import DatasetError
 from shared.labels import LABEL_INDEX, LABELS
-from trainer.data import Dataset, LeftOut, Part, load_dataset, pixel_digest
+from trainer.data import Dataset, LeftOut, Part, load_dataset
 
 SIZE = 8
 FER_HEADER = ("emotion", "pixels", "Usage")

@@ -1,0 +1,30 @@
+"""Images are read from one split or both, and the fingerprint is that of what was read, in whatever order."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from shared.dataset_images import fingerprint, pixel_digest, read_images
+from shared.errors import DatasetError
+
+
+def test_the_test_split_is_read_without_the_training_images(drawn_dataset: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "drawn"
+    shutil.copytree(drawn_dataset, folder)
+    next(folder.glob("train/happy/*")).write_bytes(b"no image")
+
+    images = list(read_images(folder, "test"))
+
+    assert len(images) == 21
+    assert {image.split for image in images} == {"test"}
+    assert all(image.digest == pixel_digest(image.face) for image in images)
+    with pytest.raises(DatasetError, match="1 images that cannot be read"):
+        list(read_images(folder))
+
+
+def test_the_fingerprint_knows_no_order_but_every_image(drawn_dataset: Path) -> None:
+    images = list(read_images(drawn_dataset))
+    assert fingerprint(images) == fingerprint(images[::-1])
+    assert fingerprint(images) != fingerprint(images[1:])
+    assert fingerprint(images) != fingerprint(image for image in images if image.split == "test")
