@@ -15,6 +15,7 @@ RIGHT: Final = 12
 TOP: Final = 10
 BOTTOM: Final = 40
 TICKS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+NUMBERED_TICKS: Final = tuple((tick, f"{tick:g}") for tick in TICKS)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,14 @@ class Bar:
 
 
 def chart(
-    name: str, x_title: str, y_title: str, *, lines: Sequence[Line] = (), bars: Sequence[Bar] = (), rising: bool = False
+    name: str,
+    x_title: str,
+    y_title: str,
+    *,
+    lines: Sequence[Line] = (),
+    bars: Sequence[Bar] = (),
+    rising: bool = False,
+    x_ticks: Sequence[tuple[float, str]] = NUMBERED_TICKS,
 ) -> str:
     """Return one chart whose axes go from 0 to 1.
 
@@ -49,8 +57,9 @@ def chart(
         lines: drawn over the bars.
         bars: in the CSS class `bar`.
         rising: also the dashed line from (0, 0) to (1, 1).
+        x_ticks: places on the horizontal axis, 0 to 1, and what stands there.
     """
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name, quote=True)}">', _axes()]
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name, quote=True)}">', _axes(x_ticks)]
     parts += [
         f'<rect class="bar" x="{_x(bar.low) + 0.5:.1f}" y="{_y(bar.height):.1f}" '
         f'width="{_x(bar.high) - _x(bar.low) - 1:.1f}" height="{_y(0) - _y(bar.height):.1f}">'
@@ -85,10 +94,14 @@ def _points(line: Line) -> str:
     return " L".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in zip(line.x, line.y, strict=True))
 
 
-def _axes() -> str:
+def _axes(x_ticks: Sequence[tuple[float, str]]) -> str:
     marks = []
     for tick in TICKS:
-        marks.append(f'<path class="grid" d="M{_x(0)},{_y(tick)} H{_x(1)} M{_x(tick)},{_y(0)} V{_y(1)}"/>')
+        marks.append(f'<path class="grid" d="M{_x(0)},{_y(tick)} H{_x(1)}"/>')
         marks.append(f'<text class="tick" x="{_x(0) - 6}" y="{_y(tick) + 4}" text-anchor="end">{tick:g}</text>')
-        marks.append(f'<text class="tick" x="{_x(tick)}" y="{_y(0) + 16}" text-anchor="middle">{tick:g}</text>')
+    for place, words in x_ticks:
+        marks.append(f'<path class="grid" d="M{_x(place):.1f},{_y(0)} V{_y(1)}"/>')
+        marks.append(
+            f'<text class="tick" x="{_x(place):.1f}" y="{_y(0) + 16}" text-anchor="middle">{escape(words)}</text>'
+        )
     return "".join(marks)

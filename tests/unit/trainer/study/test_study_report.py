@@ -1,0 +1,108 @@
+"""The page of a study: one file without scripts, every part of the study in it, each cell on a click."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from shared.masking import STUDY_VIEWS
+from shared.schemas import SLOTS
+from shared.study import Leaks, StudyResult, read_study
+from tests.study_example import example_study
+from trainer.study.study_report import write_study_report
+
+
+@pytest.fixture(scope="module")
+def study() -> StudyResult:
+    study = example_study()
+    leaks = Leaks(
+        equal=568,
+        near=210,
+        similarity=0.96,
+        train_repeats=1236,
+        test_repeats=86,
+        conflicting=57,
+        left_out={"equal_to_test": 703, "nearly_test": 1037, "repeated": 922},
+    )
+    return study.model_copy(update={"protocol": study.protocol.model_copy(update={"leaks": leaks})})
+
+
+@pytest.fixture(scope="module")
+def page(study: StudyResult, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder: Path = tmp_path_factory.mktemp("study") / "report"
+    write_study_report(study, folder)
+    assert {file.name for file in folder.iterdir()} == {"report.html", "study.json"}
+    assert read_study(folder / "study.json") == study
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_needs_no_other_file_and_no_script(page: str) -> None:
+    tags = Counter(re.findall(r"<([a-z]+\d?)", page))
+    assert not {"script", "link", "img", "iframe"} & set(tags)
+    assert set(re.findall(r"href='([^'#]*)", page)) == {""}
+    assert "prefers-color-scheme: dark" in page
+    for tag in ("details", "table", "section", "div", "svg", "tr"):
+        assert page.count(f"</{tag}>") == tags[tag]
+
+
+def test_each_number_of_the_grid_leads_to_its_cell_with_its_charts(page: str) -> None:
+    cells = [f"{model}-on-{view}" for model in SLOTS for view in STUDY_VIEWS]
+    for name in cells:
+        assert page.count(f"<div id='{name}'>") == 1
+        assert f"href='#{name}'" in page
+    assert page.count("class='confusion'") == len(cells)
+    for title in ("ROC", "Precision and recall", "Reliability as the network answers"):
+        assert page.count(f"<figcaption>{title}</figcaption>") == len(cells)
+
+
+def test_ours_stand_beside_the_originals_with_the_difference(page: str, study: StudyResult) -> None:
+    ours = study.cell("upper", "lower")
+    assert ours is not None
+    value = ours.metrics.accuracy.value
+    assert f"<a href='#upper-on-lower'>{value * 100:.1f}</a>" in page
+    assert f">{(value - 0.5) * 100:+.1f}</td>" in page
+    assert page.count("<h3>The original's</h3>") == 6  # accuracy, three F1 and AUC each
+
+
+def test_the_parts_of_the_test_set_stand_in_each_cell(page: str, study: StudyResult) -> None:
+    public = study.cell("any", "left", "public")
+    assert public is not None
+    inside = page.partition("<div id='any-on-left'>")[2].partition("</details>")[0]
+    for words in ("all test images", "PublicTest", "PrivateTest", "not in the training split"):
+        assert f"<th scope='row'>{words}</th>" in inside
+    assert f"{public.metrics.macro_f1.value * 100:.1f}" in inside
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "the lower half is worth more by 2.8 points",
+        "What training wins back",
+        "Random rectangle, 0.3 share of the area",
+        "Sunglasses",
+        "How far the specialists agree",
+        "upper half</th>",
+        "Speed and size",
+        "H1-specialists-all",
+        "568 test images stand in the training split pixel for pixel, 210 more nearly so",
+        "1,236 training and 86 test images repeat another one",
+        "57 different images stand there under several labels",
+        "equal to test 703",
+    ],
+)
+def test_every_part_of_the_study_is_told(words: str, page: str) -> None:
+    assert words in page
+
+
+def test_a_study_without_original_figures_damage_and_quadrants_is_a_page_too(
+    study: StudyResult, tmp_path: Path
+) -> None:
+    less = study.model_copy(
+        update={"published": None, "shapley": None, "robustness": study.robustness.model_copy(update={"points": ()})}
+    )
+    write_study_report(less, tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "The original's" not in page
+    assert "Damage" not in page
+    assert "Protocol" in page
