@@ -4,15 +4,17 @@ torch is only loaded by what measures or trains.
 """
 
 import argparse
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+
+from tqdm import tqdm
 
 from shared.run_folder import RunFolder, RunState
 from shared.schemas import JobRequest, JobState
 from shared.study_plan import create_study
 from trainer.settings import Settings
+from trainer.study.sample import ROBUSTNESS_IMAGES
 
 HELP: Final = {
     "study": "train the six models of the study and report on them; goes on where it was stopped",
@@ -20,6 +22,8 @@ HELP: Final = {
     "study-verify": "compute every cell of models/study.json again from the active models' files",
 }
 COMMANDS: Final = frozenset(HELP)
+ANSWERS_DIR: Final = ".study-answers"
+"""In the folder of the runs: what the models answered, to go on after a stop. It may be deleted at any time."""
 
 Execute = Callable[[RunFolder, Settings], RunState]
 
@@ -32,7 +36,15 @@ def add_commands(commands: Any, add_settings: Callable[[argparse.ArgumentParser]
     parsers["study"].add_argument("--name", help="what the models' names begin with (default: nothing)")
     add_settings(parsers["study"])
     for name in ("study-report", "study-verify"):
-        parsers[name].add_argument("--cache", type=Path, help="keep the models' answers here, to go on after a stop")
+        parsers[name].add_argument(
+            "--cache", type=Path, help="keep the models' answers here, to go on after a stop (default: in the runs)"
+        )
+    parsers["study-report"].add_argument(
+        "--robustness-images",
+        type=_count,
+        default=ROBUSTNESS_IMAGES,
+        help="test images, drawn at random, that are damaged in every way; 0 for all (default: %(default)s)",
+    )
 
 
 def run(arguments: argparse.Namespace, settings: Settings, given: dict[str, Any], execute: Execute) -> int:
@@ -48,15 +60,33 @@ def run(arguments: argparse.Namespace, settings: Settings, given: dict[str, Any]
         asked = {"kind": "study", "dataset": arguments.data.name, "name": arguments.name, "settings": given}
         end = make_study(JobRequest.model_validate(asked), settings, execute)
         return 0 if end.state == JobState.FINISHED else 1
+    return _measure(arguments, settings)
+
+
+def _measure(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Measure the active models, or verify what was measured, with the progress shown."""
     from trainer.study.released import measure_released, verify
 
-    with tempfile.TemporaryDirectory() as temporary:
-        cache = arguments.cache or Path(temporary)
+    cache = arguments.cache or settings.runs_dir / ANSWERS_DIR
+    with tqdm(unit="face", unit_scale=True, smoothing=0.05, disable=None) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
         if arguments.command == "study-report":
-            print(f"wrote {measure_released(settings, arguments.data, cache)}")
+            words = f"wrote {measure_released(settings, arguments.data, cache, show, arguments.robustness_images)}"
         else:
-            print(f"{verify(settings, arguments.data, cache)} cells are those of the study")
+            words = f"{verify(settings, arguments.data, cache, show)} cells are those of the study"
+    print(words)
     return 0
+
+
+def _count(text: str) -> int:
+    """Return a whole number from 0 on; argparse tells of others."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"give a whole number from 0 on, not '{text}'")
+    return int(text)
 
 
 def find_or_create(runs_dir: Path, request: JobRequest) -> list[RunFolder]:

@@ -1,6 +1,6 @@
 """What each kind of job does, from a resolved request to the version that it made or measured."""
 
-import itertools
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,7 @@ from shared.model_folder import model_path, read_card
 from shared.preprocessing import InputSpec
 from shared.run_folder import REPORT_DIR, RunFolder
 from shared.schemas import SLOTS, JobKind, JobProgress, JobRequest, Phase
-from shared.study import STUDY_FILE, write_study
+from shared.study_answers import STUDY_ANSWERS_FILE, write_answers
 from trainer.data import Dataset, load_dataset
 from trainer.distributed import ALONE, Group
 from trainer.errors import Stopped
@@ -21,9 +21,14 @@ from trainer.network import build_network, load_base, load_version
 from trainer.registration import Origin, describe_training, register
 from trainer.settings import Settings
 from trainer.study.answers import Answers, open_reader
+from trainer.study.image_answers import image_answers
 from trainer.study.report_files import write_report
-from trainer.study.runner import evaluation_of, run_study
+from trainer.study.runner import evaluation_of, faces_to_read, run_study
+from trainer.study.study_report import write_study_report
 from trainer.training import Hooks, Plan, train
+
+SECONDS_BETWEEN_WORDS: Final = 1.0
+"""How often a measurement tells how far it is."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +51,28 @@ class Work:
             duplicate_similarity=self.request.settings.duplicate_similarity,
         )
 
-    def answers(self) -> Answers:
-        """Return the models' answers, kept in the run's folder. Raises Stopped when that is wished."""
-        asked = itertools.count(1)
+    def answers(self, faces: int) -> Answers:
+        """Return the models' answers, kept in the run's folder. Raises Stopped when that is wished.
 
-        def progress() -> None:
-            self.tell("evaluating", step=next(asked))
+        Args:
+            faces: how many will be read, to tell how far the job is.
+        """
+        done, told = 0, time.monotonic()
+
+        def tell(read: int) -> None:
+            nonlocal done, told
             if self.hooks.stop_asked():
                 raise Stopped("Stopped between two measurements; what was measured is kept.")
+            done = min(done + read, faces)
+            if time.monotonic() - told >= SECONDS_BETWEEN_WORDS:
+                told = time.monotonic()
+                self.tell("evaluating", done, faces)
 
-        return Answers(self.run.path / "answers", progress)
+        return Answers(self.run.path / "answers", tell)
 
-    def tell(self, phase: Phase, step: int = 0) -> None:
+    def tell(self, phase: Phase, step: int = 0, steps: int = 0) -> None:
         """Tell how far the job is."""
-        self.run.set_progress(JobProgress(phase=phase, step=step))
+        self.run.set_progress(JobProgress(phase=phase, step=step, steps=steps))
 
 
 def train_network(work: Work) -> str:
@@ -110,7 +123,9 @@ def evaluate_version(work: Work) -> str:
     request = work.request
     reader = open_reader(work.settings.models_dir, "any", request.model or "", work.settings.threads)
     data = work.dataset(reader.card.input.size)
-    write_report(evaluation_of(reader, data, request.views or STUDY_VIEWS, work.answers()), work.run.path / REPORT_DIR)
+    views = request.views or list(STUDY_VIEWS)
+    answers = work.answers(len(views) * len(data.test) + len(data.validation))
+    write_report(evaluation_of(reader, data, views, answers), work.run.path / REPORT_DIR)
     work.tell("done")
     return reader.card.id
 
@@ -120,10 +135,10 @@ def report_study(work: Work) -> str:
     versions = {part.request().step: part.state().model for part in work.run.parts()}
     models_dir, threads = work.settings.models_dir, work.settings.threads
     readers = [open_reader(models_dir, slot, versions.get(slot) or "", threads) for slot in SLOTS]
-    study = run_study(readers, work.dataset(work.request.settings.size), work.answers())
-    folder = work.run.path / REPORT_DIR
-    folder.mkdir(exist_ok=True)
-    write_study(study, folder / STUDY_FILE)
+    data = work.dataset(work.request.settings.size)
+    answers = work.answers(faces_to_read(readers, data))
+    write_study_report(run_study(readers, data, answers), work.run.path / REPORT_DIR)
+    write_answers(image_answers(readers, data, answers), work.run.path / REPORT_DIR / STUDY_ANSWERS_FILE)
     work.tell("done")
     return readers[0].card.id
 

@@ -2,24 +2,26 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from shared.masking import Hidden
+from shared.masking import Hidden, hidden_quadrants
 from shared.model_folder import Card, model_path, read_card, write_atomically
-from shared.shapley import coalition_faces
+from shared.shapley import COALITIONS, hidden_of
 from trainer.evaluation import Forward, Logits, logits_of
 from trainer.export import onnx_forward
 
-FACES_AT_ONCE = 64
-"""Faces of which all coalitions are made at once."""
+BATCH_SIZE: Final = 64
+"""Faces that are read at once; larger batches gain nothing on a CPU."""
 
 Faces = npt.NDArray[np.uint8]
-Progress = Callable[[], None]
+Tell = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -31,58 +33,71 @@ class Reader:
     forward: Forward
     path: Path
 
+    @property
+    def file_digest(self) -> str:
+        """The SHA-256 of the ONNX file: readers that share it give the same answers."""
+        return self.card.sha256[self.card.file]
+
 
 def open_reader(models_dir: Path, slot: str, model_id: str, threads: int) -> Reader:
-    """Return the version's reader.
+    """Return the version's reader, on `threads` CPU threads; 0 for all cores.
 
     Raises:
         ModelFolderError: there is no such version, or its files are altered.
     """
     folder = model_path(models_dir, model_id)
     card = read_card(folder)
-    return Reader(slot, card, onnx_forward(folder / card.file, threads), folder / card.file)
+    return Reader(slot, card, onnx_forward(folder / card.file, threads or os.cpu_count() or 1), folder / card.file)
 
 
 class Answers:
-    """Logits of readers, each computed once.
+    """Logits of readers, each computed once: for each model's content, faces, and hidden quadrants a file.
 
     Args:
-        folder: where they are kept; a file for each model's content and what it was asked.
-        progress: called before each computation; may raise to stop.
+        folder: where they are kept.
+        tell: called before each batch with its number of faces, and once for answers that are kept from before; may
+            raise to stop.
     """
 
-    def __init__(self, folder: Path, progress: Progress = lambda: None) -> None:
+    def __init__(self, folder: Path, tell: Tell = lambda faces: None) -> None:
         self._folder = folder
-        self._progress = progress
+        self._tell = tell
+        self._given: set[Path] = set()
 
     def logits(self, reader: Reader, faces: Faces, hidden: Hidden | Sequence[Hidden]) -> Logits:
-        """Return the logits (N, 7) of `faces`, uint8 (N, H, W), each with its part hidden."""
-        asked = f"{sorted(hidden) if isinstance(hidden, frozenset) else hidden}"
-        return self._kept(reader, faces, asked, lambda: logits_of(reader.forward, faces, hidden, reader.card.input))
-
-    def coalitions(self, reader: Reader, faces: Faces) -> Logits:
-        """Return the logits (N * 15, 7) of every coalition of the faces' quadrants (see `shared.shapley`)."""
-
-        def read() -> Logits:
-            parts = []
-            for start in range(0, len(faces), FACES_AT_ONCE):
-                self._progress()
-                batch = coalition_faces(faces[start : start + FACES_AT_ONCE], reader.card.input)
-                parts.append(reader.forward(batch))
-            return np.concatenate(parts)
-
-        return self._kept(reader, faces, "coalitions", read)
-
-    def _kept(self, reader: Reader, faces: Faces, asked: str, read: Callable[[], Logits]) -> Logits:
-        digest = hashlib.sha256(f"{reader.card.sha256[reader.card.file]} {faces.shape} {asked} ".encode())
-        digest.update(np.ascontiguousarray(faces).data)
-        path = self._folder / f"{digest.hexdigest()[:24]}.npy"
+        """Return the logits (N, 7) of `faces`, uint8 (N, H, W), each with its part hidden (a list: one for each)."""
+        path = self._folder / f"{_question(reader, faces, hidden)}.npy"
+        is_new = path not in self._given
+        self._given.add(path)
         if path.is_file():
+            if is_new:
+                self._tell(len(faces))
             kept: Logits = np.load(path, allow_pickle=False)
             return kept
-        self._progress()
-        answer = read()
+
+        def forward(batch: npt.NDArray[np.float32]) -> Logits:
+            self._tell(len(batch))
+            return reader.forward(batch)
+
+        answer = logits_of(forward, faces, hidden, reader.card.input, batch_size=BATCH_SIZE)
         buffer = io.BytesIO()
         np.save(buffer, answer, allow_pickle=False)
         write_atomically(path, buffer.getvalue())
         return answer
+
+    def coalitions(self, reader: Reader, faces: Faces) -> Logits:
+        """Return the logits (N * 15, 7) of every coalition of the faces' quadrants (see `shared.shapley`).
+
+        Five of them are the study's views, which the same network has read already.
+        """
+        rows = [self.logits(reader, faces, hidden_of(coalition)) for coalition in range(1, COALITIONS)]
+        return np.stack(rows, axis=1).reshape(-1, rows[0].shape[1])
+
+
+def _question(reader: Reader, faces: Faces, hidden: Hidden | Sequence[Hidden]) -> str:
+    """Return the digest of what is asked: two ways to say that the same quadrants are hidden are one question."""
+    each: Sequence[Hidden] = hidden if isinstance(hidden, list) else [hidden]  # type: ignore[list-item]
+    asked = [sorted(hidden_quadrants(one)) for one in each]
+    digest = hashlib.sha256(f"{reader.file_digest} {faces.shape} {asked} ".encode())
+    digest.update(np.ascontiguousarray(faces).data)
+    return digest.hexdigest()[:24]

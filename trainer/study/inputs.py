@@ -22,6 +22,13 @@ Damage = tuple[str, str, float]
 """A model's slot, the name of a corruption (`trainer.study.corruptions`) and its severity."""
 
 
+Sample = npt.NDArray[np.int64]
+"""Places of some of the test images."""
+
+Chosen = npt.NDArray[np.bool_]
+"""Which of the test images, (N,)."""
+
+
 @dataclass(frozen=True)
 class StudyInputs:
     """Logits are those of the networks, not divided by a temperature. All arrays keep the test images' order.
@@ -29,34 +36,52 @@ class StudyInputs:
     labels: int64 (N,). names: N file names or CSV lines. clean: bool (N,), the images not in the training split.
     logits: (model, view) to float32 (N, 7); all slots and study views.
     validation: model to (logits, labels) of validation images, seen as the model was trained to see them.
-    damaged: see `Damage`, to float32 (N, 7).
+    damaged: see `Damage`, to float32 (M, 7), the answers to the M images of `sample`.
+    sample: int64 (M,), the places of the images that were damaged; None for all, in their order.
     coalitions: float64 (N, 16, 7), see `shared.shapley.coalition_outputs`, of the model in the slot `any`.
     """
 
     labels: Labels
     names: Sequence[str]
-    clean: npt.NDArray[np.bool_]
+    clean: Chosen
     logits: Mapping[tuple[str, View], Logits]
     validation: Mapping[str, tuple[Logits, Labels]]
     damaged: Mapping[Damage, Logits] = field(default_factory=dict)
+    sample: Sample | None = None
     coalitions: Floats | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(self.labels), len(self.names), len(self.clean)}
-        lengths |= {len(logits) for logits in (*self.logits.values(), *self.damaged.values())}
+        lengths |= {len(logits) for logits in self.logits.values()}
         if self.coalitions is not None:
             lengths.add(len(self.coalitions))
         if len(lengths) != 1 or 0 in lengths:
             raise StudyError(f"Every model must read the same test images, one or more; got {sorted(lengths)} of them.")
+        if {len(logits) for logits in self.damaged.values()} - {len(self.damaged_places())}:
+            raise StudyError("Every model must read the same damaged images, those of the sample.")
         missing = [f"{model} on {view}" for model in SLOTS for view in STUDY_VIEWS if (model, view) not in self.logits]
         missing += [f"{model} on validation images" for model in SLOTS if model not in self.validation]
         if missing:
             raise StudyError(f"The study needs every model on every view; missing: {', '.join(missing)}.")
 
-    def subsets(self) -> dict[Subset, npt.NDArray[np.bool_]]:
+    def damaged_places(self) -> Sample:
+        """Return the places of the damaged images, int64 (M,)."""
+        return np.arange(len(self.labels)) if self.sample is None else self.sample
+
+    def subsets(self) -> dict[Subset, Chosen]:
         """Return each part of the test set that has images, as bool (N,); the whole comes first."""
-        parts = {Subset.ALL: np.ones(len(self.labels), np.bool_)}
-        for subset, mark in SUBSET_MARKS.items():
-            parts[subset] = np.array([mark in name for name in self.names], np.bool_)
-        parts[Subset.CLEAN] = self.clean
-        return {subset: chosen for subset, chosen in parts.items() if chosen.any()}
+        return subsets_of(self.names, self.clean)
+
+
+def subsets_of(names: Sequence[str], clean: Chosen) -> dict[Subset, Chosen]:
+    """Return each part of the test set that has images, as bool (N,); the whole comes first.
+
+    Args:
+        names: N file names, or usage and line of a CSV.
+        clean: bool (N,), the images not in the training split.
+    """
+    parts = {Subset.ALL: np.ones(len(names), np.bool_)}
+    for subset, mark in SUBSET_MARKS.items():
+        parts[subset] = np.array([mark in name for name in names], np.bool_)
+    parts[Subset.CLEAN] = clean
+    return {subset: chosen for subset, chosen in parts.items() if chosen.any()}

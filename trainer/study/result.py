@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from shared.masking import STUDY_VIEWS, View
 from shared.schemas import SLOTS
@@ -29,10 +28,10 @@ from trainer.study.agreement import agreement
 from trainer.study.bootstrap import Weights, draw, estimate
 from trainer.study.calibration import fit_temperature
 from trainer.study.comparisons import Readings, compare
-from trainer.study.confusion import confusion_matrix, resampled_confusions, scores
+from trainer.study.confusion import Labels, confusion_matrix, resampled_confusions, scores
 from trainer.study.corruptions import CORRUPTIONS
 from trainer.study.hypotheses import QUESTIONS, answer, declared_comparisons
-from trainer.study.inputs import StudyInputs
+from trainer.study.inputs import Chosen, StudyInputs
 from trainer.study.metrics import measure_cell
 from trainer.study.paired_tests import Right
 from trainer.study.recovery import recovery
@@ -40,8 +39,6 @@ from trainer.study.shapley_tables import shapley_table
 
 PUBLISHED_FILE: Final = Path(__file__).with_name("original_results.json")
 UNDAMAGED: Final = "none"
-
-Chosen = npt.NDArray[np.bool_]
 
 
 def published_results() -> Published:
@@ -75,7 +72,7 @@ def assemble(inputs: StudyInputs, protocol: Protocol, models: Sequence[StudyMode
         hypotheses=tuple(answer(question, tests) for question in QUESTIONS),
         recovery=_recovery(inputs, weights),
         agreement=_agreement(inputs, weights),
-        robustness=_robustness(inputs, weights),
+        robustness=_robustness(inputs, protocol),
         shapley=_shapley(inputs, weights, models),
     )
 
@@ -137,27 +134,30 @@ def _agreement(inputs: StudyInputs, weights: Weights) -> tuple[Agreement, ...]:
     )
 
 
-def _robustness(inputs: StudyInputs, weights: Weights) -> Robustness:
-    """Return every measured damage, and each model on undamaged faces of its own view (`any`: whole faces)."""
+def _robustness(inputs: StudyInputs, protocol: Protocol) -> Robustness:
+    """Return every measured damage, and each model on the same faces undamaged, in its own view (`any`: whole)."""
     if not inputs.damaged:
         return Robustness()
+    places = inputs.damaged_places()
+    labels, weights = inputs.labels[places], draw(len(places), protocol.resamples, protocol.bootstrap_seed)
     measured = {model for model, _, _ in inputs.damaged}
     own = {slot: View(slot) if slot != "any" else View.FULL for slot in SLOTS if slot in measured}
-    undamaged = {(slot, UNDAMAGED, 0.0): inputs.logits[slot, view] for slot, view in own.items()}
+    undamaged = {(slot, UNDAMAGED, 0.0): inputs.logits[slot, view][places] for slot, view in own.items()}
     points = []
     for (model, name, severity), logits in (undamaged | dict(inputs.damaged)).items():
-        accuracy, macro_f1 = _accuracy_and_f1(logits, inputs, weights)
+        accuracy, macro_f1 = _accuracy_and_f1(logits, labels, weights)
         points.append(
             RobustnessPoint(model=model, corruption=name, severity=severity, accuracy=accuracy, macro_f1=macro_f1)
         )
     names = {name for _, name, _ in inputs.damaged}
-    return Robustness(corruptions=tuple(one for one in CORRUPTIONS if one.name in names), points=tuple(points))
+    corruptions = tuple(one for one in CORRUPTIONS if one.name in names)
+    return Robustness(images=len(places), corruptions=corruptions, points=tuple(points))
 
 
-def _accuracy_and_f1(logits: Logits, inputs: StudyInputs, weights: Weights) -> tuple[Estimate, Estimate]:
+def _accuracy_and_f1(logits: Logits, labels: Labels, weights: Weights) -> tuple[Estimate, Estimate]:
     predicted = logits.argmax(axis=1)
-    plain = scores(confusion_matrix(inputs.labels, predicted))
-    resampled = scores(resampled_confusions(inputs.labels, predicted, weights))
+    plain = scores(confusion_matrix(labels, predicted))
+    resampled = scores(resampled_confusions(labels, predicted, weights))
     return estimate(float(plain.accuracy), resampled.accuracy), estimate(float(plain.macro_f1), resampled.macro_f1)
 
 

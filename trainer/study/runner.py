@@ -1,53 +1,42 @@
 """Runs the study: asks every released model everything, and puts the answers together. No training here."""
 
-import platform
-import statistics
-import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from shared.labels import LABELS
-from shared.masking import STUDY_VIEWS, View
-from shared.run_folder import utc_now
-from shared.shapley import coalition_outputs
-from shared.study import Latency, Protocol, StudyModel, StudyResult
+from shared.masking import STUDY_VIEWS, View, hidden_quadrants
+from shared.shapley import COALITIONS, coalition_outputs, hidden_of
+from shared.study import StudyResult
 from trainer.augmentation import view_mix
 from trainer.data import Dataset
-from trainer.evaluation import Forward, Logits
-from trainer.export import onnx_forward
-from trainer.network import build_network
-from trainer.registration import PROTOCOL, code_revision
+from trainer.evaluation import Logits
 from trainer.study.answers import Answers, Reader
-from trainer.study.bootstrap import RESAMPLES, Floats
+from trainer.study.bootstrap import Floats
 from trainer.study.calibration import fit_temperature
 from trainer.study.corruptions import CORRUPTIONS, corrupt, view_after
-from trainer.study.inputs import Damage, StudyInputs
+from trainer.study.inputs import Damage, Sample, StudyInputs
+from trainer.study.protocol import describe, protocol_of
 from trainer.study.report_files import Evaluation
 from trainer.study.result import assemble
-
-TRAINING: Final = (
-    "The model full is trained on whole faces, from random weights. Every other model starts from it and learns from "
-    "the labels and from what full reads on the same face, whole, while its own part is hidden (distillation). Each "
-    "card has its settings and the command that makes it again."
-)
-BOOTSTRAP_SEED: Final = 0
-TIMED_RUNS: Final = 50
+from trainer.study.sample import ROBUSTNESS_IMAGES, sample_of
 
 
-def run_study(readers: Sequence[Reader], data: Dataset, answers: Answers) -> StudyResult:
+def run_study(
+    readers: Sequence[Reader], data: Dataset, answers: Answers, robustness_images: int = ROBUSTNESS_IMAGES
+) -> StudyResult:
     """Return the study of these models.
 
     Args:
         readers: one for each slot.
         data: its test part is read, and its validation part for the temperatures.
         answers: keeps what is computed.
+        robustness_images: how many test images are damaged; 0 for all.
 
     Raises:
         StudyError: a slot has no model.
     """
+    sample = robustness_sample(data, robustness_images)
     inputs = StudyInputs(
         labels=data.test.labels,
         names=data.test.names,
@@ -56,10 +45,30 @@ def run_study(readers: Sequence[Reader], data: Dataset, answers: Answers) -> Stu
         validation={
             reader.slot: (validation_logits(reader, data, answers), data.validation.labels) for reader in readers
         },
-        damaged=_damaged(readers, data, answers),
+        damaged=_damaged(readers, data, answers, sample),
+        sample=sample,
         coalitions=_coalitions(readers, data, answers),
     )
-    return assemble(inputs, _protocol(readers, data), [_described(reader) for reader in readers])
+    return assemble(inputs, protocol_of(readers, data), [describe(reader) for reader in readers])
+
+
+def faces_to_read(readers: Sequence[Reader], data: Dataset, robustness_images: int = ROBUSTNESS_IMAGES) -> int:
+    """Return how many faces the networks read for `run_study`, none twice, if no answer is kept yet."""
+    sample = len(robustness_sample(data, robustness_images))
+    whole = {(reader.file_digest, hidden_quadrants(view)) for reader in readers for view in STUDY_VIEWS}
+    for reader in readers:
+        if reader.slot == "any":
+            whole |= {(reader.file_digest, frozenset(hidden_of(coalition))) for coalition in range(1, COALITIONS)}
+    held_out = {reader.file_digest for reader in readers}
+    damaged = {
+        (reader.file_digest, *damage, _seen_as(reader, damage[0])) for reader in readers for damage in _damages()
+    }
+    return len(whole) * len(data.test) + len(held_out) * len(data.validation) + len(damaged) * sample
+
+
+def robustness_sample(data: Dataset, images: int) -> Sample:
+    """Return the places of the test images that are damaged; of all of them if `images` is 0."""
+    return sample_of(data.test_digests, images or len(data.test))
 
 
 def read_views(readers: Sequence[Reader], data: Dataset, answers: Answers) -> dict[tuple[str, View], Logits]:
@@ -88,15 +97,25 @@ def evaluation_of(reader: Reader, data: Dataset, views: Sequence[View], answers:
     )
 
 
-def _damaged(readers: Sequence[Reader], data: Dataset, answers: Answers) -> dict[Damage, Logits]:
-    found = {}
+def _damages() -> Iterator[tuple[str, float]]:
+    """Yield the name of each damage and its severity."""
     for corruption in CORRUPTIONS:
         for severity in corruption.severities:
-            faces = corrupt(data.test.faces, corruption.name, severity)
-            for reader in readers:
-                own = View(reader.slot) if reader.slot in list(View) else View.FULL
-                view = view_after(corruption.name, own)
-                found[reader.slot, corruption.name, float(severity)] = answers.logits(reader, faces, view)
+            yield corruption.name, float(severity)
+
+
+def _seen_as(reader: Reader, damage: str) -> View:
+    """Return the view in which a model sees damaged faces."""
+    return view_after(damage, View(reader.slot) if reader.slot in list(View) else View.FULL)
+
+
+def _damaged(readers: Sequence[Reader], data: Dataset, answers: Answers, sample: Sample) -> dict[Damage, Logits]:
+    """Return what each model answers to the damaged images of the sample, in the sample's order."""
+    found = {}
+    for name, severity in _damages():
+        faces = corrupt(data.test.faces[sample], name, severity)
+        for reader in readers:
+            found[reader.slot, name, severity] = answers.logits(reader, faces, _seen_as(reader, name))
     return found
 
 
@@ -106,56 +125,3 @@ def _coalitions(readers: Sequence[Reader], data: Dataset, answers: Answers) -> F
         return None
     shares = np.bincount(data.train.labels, minlength=len(LABELS)) / len(data.train)
     return coalition_outputs(answers.coalitions(reader, data.test.faces), shares)
-
-
-def _protocol(readers: Sequence[Reader], data: Dataset) -> Protocol:
-    seeds = {reader.card.training.get("request", {}).get("settings", {}).get("seed", 0) for reader in readers}
-    return Protocol(
-        data=data.name,
-        fingerprint=data.fingerprint,
-        train=len(data.train),
-        validation=len(data.validation),
-        subsets={},
-        leaks=data.leaks,
-        training=TRAINING,
-        selection=(
-            "Settings and epochs were chosen on the validation part alone. Test images were read once by each released "
-            "file; nothing was chosen on them."
-        ),
-        evaluation=PROTOCOL,
-        seeds=tuple(sorted(seeds)),
-        resamples=RESAMPLES,
-        bootstrap_seed=BOOTSTRAP_SEED,
-        created=utc_now(),
-        revision=code_revision() or "",
-    )
-
-
-def _described(reader: Reader) -> StudyModel:
-    network = build_network(reader.card.architecture)
-    return StudyModel(
-        slot=reader.slot,
-        version=reader.card.id,
-        architecture=reader.card.architecture,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        size_bytes=reader.path.stat().st_size,
-        temperature=1.0,
-        latency=_latency(reader),
-    )
-
-
-def _latency(reader: Reader) -> Latency:
-    """Return the median of some runs on one thread, of one face and of 32."""
-    spec, forward = reader.card.input, onnx_forward(reader.path, threads=1)
-    medians = []
-    for count in (1, 32):
-        batch = np.zeros((count, spec.channels, spec.size, spec.size), np.float32)
-        forward(batch)
-        medians.append(statistics.median(_milliseconds(forward, batch) for _ in range(TIMED_RUNS)))
-    return Latency(one_face_ms=medians[0], batch_32_ms=medians[1], threads=1, machine=platform.machine())
-
-
-def _milliseconds(forward: Forward, batch: npt.NDArray[np.float32]) -> float:
-    began = time.perf_counter()
-    forward(batch)
-    return (time.perf_counter() - began) * 1000
