@@ -80,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print every figure as JSON in place of a table")
     evaluate.add_argument("--report", type=Path, help="also write a page and files with every figure to this folder")
     study_commands.add_commands(commands, _add_settings)
-    commands.add_parser("table", help="print the figures of the active models, from their cards, as in the README")
+    table = commands.add_parser("table", help="print the README's tables, from the study or, without one, the cards")
+    table.add_argument("--write", type=Path, metavar="README.md", help="put them there between the marks instead")
     commands.add_parser("worker", help="wait for training jobs on the queue")
     return parser
 
@@ -127,7 +128,8 @@ def _run(settings: Settings, find: Callable[[], RunFolder]) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace, models_dir: Path) -> int:
-    from trainer.report import evaluate, metrics_table
+    from trainer.report import evaluate
+    from trainer.tables import metrics_table
 
     card, figures = evaluate(models_dir, arguments.model, arguments.data, arguments.views, arguments.report)
     rows = {view: (card.id, figures[view]) for view in arguments.views}
@@ -135,10 +137,14 @@ def _evaluate(arguments: argparse.Namespace, models_dir: Path) -> int:
     return 0
 
 
-def _table(models_dir: Path) -> int:
-    from trainer.report import readme_table
+def _table(arguments: argparse.Namespace, models_dir: Path) -> int:
+    from trainer.tables import readme_table, write_between_marks
 
-    print(readme_table(models_dir))
+    table = readme_table(models_dir)
+    if arguments.write:
+        write_between_marks(arguments.write, table)
+    else:
+        print(table)
     return 0
 
 
@@ -151,7 +157,7 @@ def _command(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.command in model_commands.COMMANDS:
         return model_commands.run(arguments, settings.models_dir)
     if arguments.command == "table":
-        return _table(settings.models_dir)
+        return _table(arguments, settings.models_dir)
     if arguments.command == "evaluate":
         return _evaluate(arguments, settings.models_dir)
     if arguments.data:

@@ -3,16 +3,16 @@
 import re
 from pathlib import Path
 
-from trainer.report import readme_table
+from trainer.tables import BEGIN, END, readme_table
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
 def test_the_table_is_the_one_that_the_command_prints() -> None:
-    match = re.search(r"<!-- table: python -m trainer table -->\n(.*?)\n<!-- end of table -->", README, re.DOTALL)
+    match = re.search(f"{BEGIN}\n(.*?)\n{END}", README, re.DOTALL)
     assert match
-    assert match[1] == readme_table(ROOT / "models")
+    assert match[1] == readme_table(ROOT / "models"), "run python -m trainer table --write README.md"
 
 
 def test_every_file_that_it_names_is_there() -> None:

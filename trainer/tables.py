@@ -1,0 +1,140 @@
+"""The README's tables: from the study where there is one, else from the cards of the active models."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from shared.errors import HalffaceError, ModelFolderError
+from shared.masking import STUDY_VIEWS, View
+from shared.model_folder import model_path, read_active, read_card
+from shared.schemas import SLOTS
+from shared.study import STUDY_FILE, Cell, Estimate, PublishedCell, StudyResult, read_study
+
+COLUMNS: Final = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "weighted_auc": "weighted AUC",
+}
+BEGIN: Final = "<!-- table: python -m trainer table -->"
+END: Final = "<!-- end of table -->"
+
+
+def metrics_table(rows: Mapping[str, tuple[str, Mapping[str, Any]]]) -> str:
+    """Return a Markdown table: what is read to (model, its figures on it), accuracies and F1 in per cent."""
+    lines = [f"| view | model | {' | '.join(COLUMNS.values())} |", f"|---|---|{'---:|' * len(COLUMNS)}"]
+    for view, (model, figures) in rows.items():
+        cells = ["–" if figures[key] is None else f"{figures[key] * 100:.1f}" for key in COLUMNS]
+        lines.append(f"| {view} | {model} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def released_table(models_dir: Path) -> str:
+    """Return the table of what each slot's active model reached on the test split, as its card says: on the slot's own
+    view, in the slot `any` on each of the study's views.
+
+    Raises:
+        ModelFolderError: an active model is missing or has no figures for its view.
+    """
+    rows = {}
+    for slot, model_id in read_active(models_dir).items():
+        card = read_card(model_path(models_dir, model_id))
+        views = {f"{view}, any": view.value for view in STUDY_VIEWS} if slot == "any" else {slot: slot}
+        for row, view in views.items():
+            try:
+                rows[row] = (model_id, card.metrics["test"][view])
+            except KeyError as error:
+                raise ModelFolderError(f"The card of {model_id} has no figures for the view {view}.") from error
+    return metrics_table(rows)
+
+
+def study_tables(study: StudyResult) -> str:
+    """Return the study's figures on all test images as Markdown: accuracy of models (rows) by views, each view's own
+    model beside the original's, and how many cells are at or above the original's."""
+    lines = [f"| trained on | {' | '.join(STUDY_VIEWS)} |", f"|---|{'---:|' * len(STUDY_VIEWS)}"]
+    for slot in SLOTS:
+        found = [study.cell(slot, view.value) for view in STUDY_VIEWS]
+        lines.append(f"| {slot} | {' | '.join(_percent(_figure(cell, 'accuracy')) for cell in found)} |")
+    lines += ["", *_diagonal(study)]
+    if study.published:
+        lines += ["", _count_above(study)]
+    return "\n".join(lines)
+
+
+def _diagonal(study: StudyResult) -> list[str]:
+    """Return the lines of the table of each view's own model, ours and the original's."""
+    versions: dict[str, str] = {model.slot: model.version for model in study.models}
+    head = ["seen", "model", "accuracy", "95 % interval", "original", "difference", "`any`", "ours, not in training"]
+    lines = [f"| {' | '.join(head)} |", f"|---|---|{'---:|' * (len(head) - 2)}"]
+    for view in STUDY_VIEWS:
+        ours = _figure(study.cell(view.value, view.value), "accuracy")
+        theirs = _published(study, view, view)
+        cells = [
+            view.value,
+            versions.get(view.value, "–"),
+            _percent(ours),
+            f"{ours.low * 100:.1f} to {ours.high * 100:.1f}" if ours and ours.low and ours.high else "–",
+            f"{theirs.accuracy * 100:.1f}" if theirs else "–",
+            f"{(ours.value - theirs.accuracy) * 100:+.1f}" if ours and theirs else "–",
+            _percent(_figure(study.cell("any", view.value), "accuracy")),
+            _percent(_figure(study.cell(view.value, view.value, "clean"), "accuracy")),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _count_above(study: StudyResult) -> str:
+    """Return how many of the published cells ours reach, for each figure, in a sentence."""
+    parts = []
+    for name, words in COLUMNS.items():
+        pairs = [(_figure(study.cell(one.trained_on, one.evaluated_on), name), one) for one in _cells(study)]
+        reached = sum(ours is not None and ours.value >= getattr(theirs, name) for ours, theirs in pairs)
+        parts.append(f"{words} {reached} of {len(pairs)}")
+    return f"Cells of the five specialists at or above the original's: {', '.join(parts)}."
+
+
+def _cells(study: StudyResult) -> tuple[PublishedCell, ...]:
+    return study.published.cells if study.published else ()
+
+
+def _published(study: StudyResult, trained_on: View, evaluated_on: View) -> PublishedCell | None:
+    wanted = (trained_on, evaluated_on)
+    return next((cell for cell in _cells(study) if (cell.trained_on, cell.evaluated_on) == wanted), None)
+
+
+def _figure(cell: Cell | None, name: str) -> Estimate | None:
+    value: Estimate | None = getattr(cell.metrics, name) if cell else None
+    return value
+
+
+def _percent(estimate: Estimate | None) -> str:
+    return "–" if estimate is None else f"{estimate.value * 100:.1f}"
+
+
+def readme_table(models_dir: Path) -> str:
+    """Return the README's tables: the study's if there is one, else that of the active models' cards.
+
+    Raises:
+        StudyError: the study cannot be read.
+        ModelFolderError: see `released_table`.
+    """
+    path = models_dir / STUDY_FILE
+    return study_tables(read_study(path)) if path.exists() else released_table(models_dir)
+
+
+def write_between_marks(path: Path, table: str) -> None:
+    """Replace what stands between the marks in a Markdown file by `table`.
+
+    Raises:
+        HalffaceError: there is no such file, or it does not hold both marks once, in their order.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise HalffaceError(f"{path} cannot be read; name the Markdown file to write to.") from error
+    pattern = re.compile(f"({re.escape(BEGIN)}\n).*?(\n{re.escape(END)})", re.DOTALL)
+    changed, places = pattern.subn(lambda found: f"{found[1]}{table}{found[2]}", text)
+    if places != 1:
+        raise HalffaceError(f"{path} needs the lines '{BEGIN}' and '{END}', once each, around the table.")
+    path.write_text(changed, encoding="utf-8")
