@@ -41,6 +41,7 @@ from shared.schemas import (
     Slot,
 )
 from shared.study import StudyResult
+from shared.study_mistakes import MistakeList, MistakesQuery
 
 CONNECT_TIMEOUT_S = 3.05
 HEALTH_TIMEOUT_S = 3.0
@@ -156,6 +157,17 @@ class GatewayClient:
         study = _content(response, StudyResult)
         self._studies[self.url] = (response.headers.get("ETag", ""), study)
         return study
+
+    def mistakes(self, query: MistakesQuery) -> MistakeList:
+        """Return a part of the list of test images that a model of the study misread."""
+        return self._ask("GET", "/v1/study/mistakes", MistakeList, params=query.model_dump(exclude_none=True))
+
+    def study_image(self, image_id: str) -> bytes:
+        """Return a test image as PNG."""
+        response = self._call("GET", f"/v1/study/images/{_quote(image_id)}", timeout_s=self.timeout_s)
+        if response.status_code >= 400:
+            raise _refusal(response)
+        return response.content
 
     def datasets(self) -> DatasetList:
         """Return what lies in the data folder."""

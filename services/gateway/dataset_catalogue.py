@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 
 from services.gateway.remembered import Remembered
@@ -28,6 +28,18 @@ class DatasetCatalogue:
     def find(self, name: str) -> DatasetInfo | None:
         """Return the data set called `name`, a plain name of the folder's listing, or None."""
         return next((self._info(path) for path in self._paths() if path.name == name), None)
+
+    def with_test_images(self, count: int) -> Iterator[tuple[Path, Hashable]]:
+        """Yield the data sets that have so many test images, each with what changes when its files do."""
+        for path in self._paths():
+            info = self._info(path)
+            if info is None or sum(info.counts.get("test", {}).values()) != count:
+                continue
+            try:
+                files = _files_state(path)
+            except OSError:  # it went away meanwhile
+                continue
+            yield path, files
 
     def _paths(self) -> list[Path]:
         try:

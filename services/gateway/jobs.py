@@ -11,6 +11,7 @@ from services.gateway.openapi import NO_QUEUE
 from services.gateway.parts import parts
 from shared.openapi import answer
 from shared.schemas import Deleted, Job, JobDetail, JobList, JobLog, JobRequest, JobState, MetricList, Wire
+from shared.study import STUDY_FILE
 
 EXAMPLE: Final[dict[str, Any]] = {"dataset": "fer2013.zip", "view": "upper", "settings": {"epochs": 5}}
 START_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
@@ -26,6 +27,10 @@ CANCEL_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
     409: answer("It has ended already.", "HTTPError"),
     503: answer("The job queue does not answer; try again after Retry-After seconds.", "HTTPError"),
 }
+
+PAGE: Final = "report.html"
+FIGURES: Final = ("metrics.json", STUDY_FILE)
+"""Of a report's files: those of an evaluation and of a study."""
 
 blueprint = APIBlueprint("jobs", __name__)
 
@@ -191,7 +196,8 @@ def delete_job(run_id: str) -> Deleted:
 def job_report(run_id: str) -> Response:
     """Show a job's report
 
-    The page of an evaluation, as HTML that needs nothing else; its figures if only JSON is accepted.
+    The page of an evaluation or a study, as HTML that needs nothing else; its figures if only JSON is accepted.
     """
     html = request.accept_mimetypes.best_match(["text/html", "application/json"]) == "text/html"
-    return send_file(parts().shown_runs.report(run_id, "report.html" if html else "metrics.json").absolute())
+    names = [PAGE] if html else FIGURES
+    return send_file(parts().shown_runs.report(run_id, *names).absolute())

@@ -16,6 +16,8 @@ from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
 from services.gateway.settings import Settings
 from services.gateway.study_file import StudyFile
+from services.gateway.study_gallery import Galleries
+from services.gateway.study_mistakes import StudyMistakes
 
 KEY: Final = "halfface.gateway"
 
@@ -29,7 +31,7 @@ class Parts:
     datasets: DatasetCatalogue
     models: ModelCatalogue
     model_changes: ModelChanges
-    study: StudyFile
+    mistakes: StudyMistakes
     runs: Runs
     shown_runs: RunReader
 
@@ -46,7 +48,7 @@ def add_parts(app: APIFlask, settings: Settings) -> None:
         datasets=datasets,
         models=models,
         model_changes=ModelChanges(settings.models_dir, inference),
-        study=StudyFile(settings.models_dir),
+        mistakes=StudyMistakes(StudyFile(settings.models_dir), Galleries(datasets)),
         runs=Runs(settings.runs_dir, queue, reader, JobChecks(settings.runs_dir, datasets, models)),
         shown_runs=reader,
     )

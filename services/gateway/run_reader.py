@@ -79,17 +79,18 @@ class RunReader:
             raise _unreadable(f"The log of job {run_id} cannot be read.") from error
         return lines[-count:]
 
-    def report(self, run_id: str, name: str) -> Path:
-        """Return the path of a file of the run's report.
+    def report(self, run_id: str, *names: str) -> Path:
+        """Return the path of a file of the run's report, the first of these names that is there.
 
         Raises:
             ApiError: 404 `report_not_found`: no such job, or it has no such file (yet).
         """
-        path = self.open(run_id).path / REPORT_DIR / name
-        if Path(name).name != name or not path.is_file():
-            message = f"Job {run_id} has no report with a file {name}; evaluations and studies have one once finished."
+        folder = self.open(run_id).path / REPORT_DIR
+        found = next((folder / name for name in names if (folder / name).is_file()), None)
+        if found is None:
+            message = f"Job {run_id} has no {' or '.join(names)}; evaluations and studies have a report once finished."
             raise ApiError(status=404, code="report_not_found", message=message)
-        return path
+        return found
 
     def _with_messages(self, found: list[tuple[RunFolder, Job]]) -> list[Job]:
         """Return the jobs, those that wait with a sentence that says why."""

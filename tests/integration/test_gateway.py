@@ -439,6 +439,8 @@ def test_the_document_describes_every_address_and_both_kinds_of_body(gateway: Ru
         "/v1/models/{name}/{version}/restore",
         "/v1/predictions",
         "/v1/study",
+        "/v1/study/images/{image_id}",
+        "/v1/study/mistakes",
     }
     predictions = document["paths"]["/v1/predictions"]["post"]
     assert set(predictions["requestBody"]["content"]) == {"multipart/form-data", "application/json"}
