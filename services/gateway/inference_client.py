@@ -1,9 +1,11 @@
 """HTTP client of the inference service: pooled connections, a timeout on every call, errors as the gateway's own.
 
-Requests are spread over the replicas of the service; one that fails is passed over (`services.gateway.replicas`).
+Requests are spread over the replicas of the service; one that fails is passed over (`services.gateway.replicas`). A
+prediction changes nothing, so the same request may be asked of another one.
 """
 
 import logging
+import math
 import threading
 import time
 from typing import Any, Final, TypeVar
@@ -11,7 +13,9 @@ from typing import Any, Final, TypeVar
 import requests
 from pydantic import BaseModel, Field, ValidationError
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ProtocolError
 
+from services.gateway.patience import HangsError, wait_for
 from services.gateway.replicas import Replica, Replicas
 from shared.schemas import (
     Answer,
@@ -26,6 +30,10 @@ from shared.web import REQUEST_ID_HEADER, ApiError, current_request_id
 
 CONNECT_TIMEOUT_S: Final = 3.0
 READY_TIMEOUT_S: Final = 2.0
+LOOK_EVERY_S: Final = 2.0
+"""So long may a replica be silent before it is asked whether it is alive: longer than a prediction takes by far."""
+MOST_BROKEN: Final = 3
+"""So many times a request may break a connection before it is taken for one that kills who works on it."""
 RETRY_AFTER_S: Final = 5
 REPLICAS_CONNECTED: Final = 32  # of more, those asked longest ago lose the connections that are kept open
 CANNOT_SERVE: Final = frozenset({502, 503})  # what a replica, or a proxy before it, answers that another may do better
@@ -67,6 +75,7 @@ class InferenceClient:
     def __init__(self, url: str, timeout_s: float, connections: int = 8) -> None:
         self._replicas = Replicas([each.strip().rstrip("/") for each in url.split(",")])
         self._timeout_s = timeout_s
+        self._heard_s: dict[Replica, float] = {}
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy in the environment is not meant for the neighbour
         adapter = HTTPAdapter(pool_connections=REPLICAS_CONNECTED, pool_maxsize=connections)
@@ -114,26 +123,30 @@ class InferenceClient:
             raise _broken() from error
 
     def _send(self, path: str, body: bytes, headers: dict[str, str]) -> requests.Response:
-        """Post to one replica after another until one can serve: a prediction changes nothing, so asking again is safe.
+        """Post to one replica after another until one can serve.
 
         A replica whose connection breaks comes once more at the end: an idle connection may have been closed just then.
-        One that cannot be reached in time, or answers that it cannot serve, is asked once.
+        One that cannot be reached in time, hangs, or answers that it cannot serve, is asked once.
         """
         self._check_those_set_aside()
         end_s = time.monotonic() + self._timeout_s
         refusals: dict[Replica, requests.Response] = {}
         silent: set[Replica] = set()
+        broken = 0
         for replica in self._replicas.in_turn():
             if replica in refusals or replica in silent:
                 continue
             try:
                 response = self._ask(replica, path, body, headers, end_s - time.monotonic())
-            except requests.ConnectTimeout:
+            except (requests.ConnectTimeout, HangsError):
                 silent.add(replica)
             except requests.Timeout as error:
                 raise _too_slow() from error
             except requests.RequestException as error:
                 _log.info("no answer from %s: %s", replica.place, error)
+                broken += isinstance(error.args[0] if error.args else None, ProtocolError)
+                if broken == MOST_BROKEN:
+                    break
             else:
                 if response.status_code not in CANNOT_SERVE:
                     self._replicas.mark_well(replica)
@@ -153,11 +166,28 @@ class InferenceClient:
             raise requests.Timeout
         headers = {**headers, "Host": replica.host}
         timeouts = (min(CONNECT_TIMEOUT_S, left_s), left_s)
-        try:
+
+        def post() -> requests.Response:
             return self._session.post(f"{replica.url}{path}", data=body, headers=headers, timeout=timeouts)
-        except requests.RequestException as error:
+
+        try:
+            with self._replicas.at_work(replica):
+                response = wait_for(post, lambda since_s: self._hangs(replica, since_s), LOOK_EVERY_S)
+        except (requests.RequestException, HangsError) as error:
             self._replicas.set_aside(replica, type(error).__name__)
             raise
+        self._heard_s[replica] = time.monotonic()
+        return response
+
+    def _hangs(self, replica: Replica, since_s: float) -> bool:
+        """Return whether a replica gave no sign of life since then, while there is another to ask instead.
+
+        One that is busy answers some request or other; so it is asked whether it is ready only if it did not.
+        """
+        if self._heard_s.get(replica, -math.inf) < since_s and self._replicas.another_is_well(replica):
+            self._why_not_ready(replica)
+            return self._heard_s.get(replica, -math.inf) < since_s
+        return False
 
     def _check_those_set_aside(self) -> None:
         """Find out in the background whether replicas are back, so that no request has to wait for a dead one."""
@@ -172,6 +202,7 @@ class InferenceClient:
         except requests.RequestException as error:
             self._replicas.set_aside(replica, type(error).__name__)
             return "it does not answer"
+        self._heard_s[replica] = time.monotonic()
         if response.status_code == 200:
             self._replicas.mark_well(replica)
             return None

@@ -10,7 +10,9 @@ import math
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -83,6 +85,7 @@ class Replicas:
         self._found = {url: [_by_name(url)] for url in urls}  # asked by name until the name is looked up
         self._looked_up_s = -math.inf
         self._aside: dict[Replica, _Aside] = {}
+        self._at_work: Counter[Replica] = Counter()
         self._turn = 0
         self._lock = threading.Lock()
 
@@ -96,13 +99,32 @@ class Replicas:
     def in_turn(self) -> Iterator[Replica]:
         """Yield the replicas to ask for one request, best first; end the loop when one has answered.
 
-        First those that are well, each time beginning with another one, then those set aside, in case they are back.
-        If none of them answers the names are looked up again, and all come once more.
+        First those that are well, of them those that work on the fewest requests, so that few wait for one that hangs;
+        then those set aside, in case they are back. Among equals each time another one comes first. If none of them
+        answers the names are looked up again, and all come once more.
         """
         self._refresh(LOOK_UP_S)
         yield from self._rotated()
         self._refresh(0)
         yield from self._rotated()
+
+    @contextmanager
+    def at_work(self, replica: Replica) -> Iterator[None]:
+        """Count a request as one that the replica works on until the block ends."""
+        with self._lock:
+            self._at_work[replica] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_work[replica] -= 1
+                self._at_work += Counter()  # forgets those without work
+
+    def another_is_well(self, replica: Replica) -> bool:
+        """Return whether another replica than this one is well."""
+        with self._lock:
+            well, _ = self._split()
+        return any(each != replica for each in well)
 
     def set_aside(self, replica: Replica, why: str) -> None:
         """Ask a replica that failed only after all others, until `mark_well`; `why` is for the log."""
@@ -120,13 +142,12 @@ class Replicas:
     def to_check(self) -> list[Replica]:
         """Return the replicas whose time aside is over, for the caller to find out how they are.
 
-        Each is returned to one caller, and stays aside, for twice the time, until that one says that it is well. While
-        no replica is well there are none: the requests themselves find out.
+        Each is returned to one caller, and stays aside, for twice the time, until that one says that it is well.
         """
         now_s = self._clock()
         with self._lock:
-            well, aside = self._split()
-            over = [replica for replica in aside if self._aside[replica].until_s <= now_s] if well else []
+            _, aside = self._split()
+            over = [replica for replica in aside if self._aside[replica].until_s <= now_s]
             for replica in over:
                 period_s = min(2 * self._aside[replica].period_s, LONGEST_ASIDE_S)
                 self._aside[replica] = _Aside(now_s + period_s, period_s)
@@ -139,10 +160,9 @@ class Replicas:
 
     def _rotated(self) -> list[Replica]:
         with self._lock:
-            well, aside = self._split()
-            first = self._turn % max(len(well), 1)
-            self._turn += 1
-        return well[first:] + well[:first] + aside
+            turn, self._turn = self._turn, self._turn + 1
+            well, aside = (_turned(group, turn) for group in self._split())
+            return sorted(well, key=lambda each: self._at_work[each]) + aside
 
     def _refresh(self, older_than_s: float) -> None:
         """Look the names up if that was longer ago; meanwhile others go on with what was known."""
@@ -167,6 +187,11 @@ class Replicas:
             _log.warning("no address for inference: %s", error, extra={"host": _without_user(parts.netloc)})
             return []
         return [Replica(_with_address(url, address), _by_name(url).host) for address in found]
+
+
+def _turned(replicas: list[Replica], turn: int) -> list[Replica]:
+    first = turn % max(len(replicas), 1)
+    return replicas[first:] + replicas[:first]
 
 
 def _by_name(url: str) -> Replica:

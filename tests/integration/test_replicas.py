@@ -47,11 +47,24 @@ class RunningReplica:
 
     def kill(self) -> None:
         """End gunicorn and its workers at once."""
-        master = psutil.Process(self.pid)
-        processes = [master, *master.children(recursive=True)]
+        processes = self._processes()
         for process in processes:
             process.kill()
         psutil.wait_procs(processes)
+
+    def suspend(self) -> None:
+        """Stop gunicorn and its workers where they are; the kernel goes on taking connections for them."""
+        for process in self._processes():
+            process.suspend()
+
+    def resume(self) -> None:
+        """Let them go on."""
+        for process in self._processes():
+            process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        master = psutil.Process(self.pid)
+        return [master, *master.children(recursive=True)]
 
     def predictions(self) -> int:
         """Return how many predictions it answered since its last start, by its log."""
@@ -120,6 +133,33 @@ def test_a_replica_is_killed_under_load_and_every_request_is_answered(stack: Sta
     give_up_s = time.monotonic() + PATIENCE_S
     while not stack.first.predictions():
         assert time.monotonic() < give_up_s, "the replica is back but gets no requests"
+        assert stack.predict().status_code == 200
+        time.sleep(0.1)
+
+
+def test_a_replica_that_hangs_under_load_costs_no_request_and_gets_some_again_once_it_goes_on(stack: Stack) -> None:
+    before, total = 20, 80
+    reached = threading.Semaphore(0)
+
+    def ask(_: int) -> int:
+        status = stack.predict().status_code
+        reached.release()
+        return status
+
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        statuses = [pool.submit(ask, number) for number in range(total)]
+        for _ in range(before):
+            assert reached.acquire(timeout=PATIENCE_S)
+        stack.first.suspend()
+        try:
+            answered = [status.result(PATIENCE_S) for status in statuses]
+        finally:
+            stack.first.resume()
+    assert answered == [200] * total
+
+    so_far, give_up_s = stack.first.predictions() + AT_A_TIME, time.monotonic() + PATIENCE_S
+    while stack.first.predictions() <= so_far:  # more than those that waited in it
+        assert time.monotonic() < give_up_s, "the replica goes on but gets no requests"
         assert stack.predict().status_code == 200
         time.sleep(0.1)
 

@@ -34,6 +34,8 @@ class SmallInference:
     """Why it refuses predictions, and /readyz too."""
     breaks: int = 0
     """So many connections are closed without an answer."""
+    hangs: bool = False
+    """Requests that it takes, of any kind, wait until the end."""
     failing: set[str] = field(default_factory=set)
     """Versions that fail their self-test."""
     released: threading.Event = field(default_factory=threading.Event)
@@ -52,6 +54,11 @@ class SmallInference:
 def small_app(told: SmallInference) -> APIFlask:
     """Return the application; `told` says how it behaves."""
     app = make_app("small_inference", title="Small inference", description="For tests.")
+
+    @app.before_request
+    def hang() -> None:
+        if told.hangs:
+            told.released.wait(60)
 
     def remember() -> str:
         body = request.get_data()

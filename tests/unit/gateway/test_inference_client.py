@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -203,6 +204,43 @@ def test_a_replica_that_hangs_fails_one_request_and_is_passed_over(
 
     assert len(patient) == 4
     assert (len(hanging.bodies), len(other.bodies)) == (1, 4)
+
+
+def test_a_replica_that_hangs_as_a_whole_costs_no_request(
+    client: InferenceClient, inference: SmallInference, second: SmallInference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference_client, "LOOK_EVERY_S", 0.05)
+    inference.hangs = True
+
+    for _ in range(6):
+        client.predict(ANY)
+
+    assert (len(inference.bodies), len(second.bodies)) == (0, 6)
+
+
+def test_a_replica_that_is_slow_but_alive_is_waited_for(
+    client: InferenceClient, inference: SmallInference, second: SmallInference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference_client, "LOOK_EVERY_S", 0.05)
+    looked = threading.Timer(0.5, lambda: (inference.released.set(), second.released.set()))
+    looked.start()
+
+    client.predict(PredictRequest(images=["slow"]))
+    looked.join()
+
+    assert len(inference.bodies) + len(second.bodies) == 1
+
+
+def test_a_request_that_breaks_every_connection_is_not_asked_on_and_on(
+    client: InferenceClient, inference: SmallInference, second: SmallInference
+) -> None:
+    inference.breaks = second.breaks = 100
+
+    with pytest.raises(ApiError) as raised:
+        client.predict(ANY)
+
+    assert raised.value.code == "inference_unavailable"
+    assert len(inference.bodies) + len(second.bodies) == 3
 
 
 def test_a_replica_that_is_not_ready_is_passed_over_until_it_is(

@@ -167,11 +167,31 @@ def test_one_that_is_set_aside_comes_last_until_it_is_well(replicas: Replicas) -
     assert failed.url in [urls(replicas)[0] for _ in range(3)]
 
 
-def test_all_set_aside_are_asked_all_the_same(replicas: Replicas) -> None:
+def test_all_set_aside_are_asked_all_the_same_each_time_beginning_with_another(replicas: Replicas) -> None:
     for replica in replicas.all():
         replicas.set_aside(replica, "test")
 
     assert len(urls(replicas)) == 3
+    assert len({urls(replicas)[0] for _ in range(3)}) == 3
+
+
+def test_one_that_works_on_fewer_requests_comes_first(replicas: Replicas) -> None:
+    busy, idle, other = replicas.all()
+
+    with replicas.at_work(busy), replicas.at_work(busy), replicas.at_work(other):
+        assert [urls(replicas) for _ in range(3)] == [[idle.url, other.url, busy.url]] * 3
+    assert len({urls(replicas)[0] for _ in range(3)}) == 3
+
+
+def test_whether_another_one_is_well(replicas: Replicas) -> None:
+    first, second, third = replicas.all()
+    assert replicas.another_is_well(first)
+
+    replicas.set_aside(second, "test")
+    replicas.set_aside(third, "test")
+
+    assert not replicas.another_is_well(first)
+    assert replicas.another_is_well(second)
 
 
 # --- when one is asked again -----------------------------------------------------------------------------------------
@@ -207,13 +227,13 @@ def test_more_failures_at_the_same_time_do_not_make_it_longer(replicas: Replicas
     assert replicas.to_check() == [failed]
 
 
-def test_nothing_is_checked_while_no_replica_is_well(replicas: Replicas, clock: Clock) -> None:
+def test_all_are_checked_where_none_is_well(replicas: Replicas, clock: Clock) -> None:
     for replica in replicas.all():
         replicas.set_aside(replica, "test")
 
-    clock.now_s += LONGEST_ASIDE_S
+    clock.now_s += FIRST_ASIDE_S
 
-    assert replicas.to_check() == []
+    assert replicas.to_check() == replicas.all()
 
 
 def test_an_address_that_comes_back_after_it_was_gone_has_a_clean_record(
