@@ -59,7 +59,9 @@ def _live(job_id: str, was_open: bool) -> None:
         _progress(job, rows)
         _curves(rows)
     elif job.state == JobState.RUNNING:
-        st.caption(f"{words.PHASE_NAMES[job.progress.phase]}.")
+        done, steps = job.progress.step, job.progress.steps
+        far = f": {done:,} of {steps:,} faces" if steps else ""
+        st.caption(f"{words.PHASE_NAMES[job.progress.phase]}{far}.")
     _parts(job)
     _report(job)
     if job.log_tail:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.study import Estimate, Hypothesis, PairedTest, Protocol, StudyModel, StudyResult, Subset
+from shared.study import Estimate, Hypothesis, Leaks, PairedTest, Protocol, Robustness, StudyModel, StudyResult, Subset
 
 NAMES: Final = {
     "full": "Whole face",
@@ -38,10 +38,12 @@ class Figure:
 FIGURES: Final = {
     "accuracy": Figure("Accuracy", "accuracy"),
     "macro_f1": Figure("Macro F1", "macro F1"),
+    "micro_f1": Figure("Micro F1", "micro F1, which equals accuracy"),
     "weighted_f1": Figure("Weighted F1", "weighted F1"),
     "weighted_auc": Figure("Weighted AUC", "weighted AUC"),
     "macro_auc": Figure("Macro AUC", "macro AUC"),
     "micro_auc": Figure("Micro AUC", "micro AUC"),
+    "macro_ap": Figure("Macro AP", "macro average precision"),
     "ece": Figure("Calibration error", "calibration error (ECE, after temperature scaling)", more_is_better=False),
 }
 """What the heat map can show."""
@@ -56,7 +58,7 @@ CLASS_FIGURES: Final = {
 
 NO_STUDY: Final = """
 The study measures six models on five views of FER2013's test images, and this page shows its figures. Put FER2013 into
-`data/`, then make it of the models that serve now; it takes some minutes on a CPU:
+`data/`, then make it of the models that serve now. Two cores need about an hour; stopped, it goes on where it was:
 
 ```sh
 make study-report DATA=data/fer2013.zip                          # or, the same:
@@ -65,6 +67,13 @@ python -m trainer study-report --data data/fer2013.zip
 
 To train the six models first: `python -m trainer study --data data/fer2013.zip`.
 """
+
+LEFT_OUT: Final = {
+    "equal_to_test": "equal to a test image",
+    "nearly_test": "nearly equal to one",
+    "repeated": "repeats",
+}
+"""Why a training image was not trained on."""
 
 SMALLEST_P: Final = 0.001
 
@@ -173,17 +182,46 @@ def machines(models: Sequence[StudyModel]) -> str:
     )
 
 
+def leaks_words(leaks: Leaks) -> str:
+    """Return how many test images stand in the training split, and how many copies there are, in sentences."""
+    text = (
+        f"{leaks.equal:,} test images stand in the training split pixel for pixel, {leaks.near:,} more nearly so "
+        f"(thumbnails correlate at {leaks.similarity:g} or more); none of those training images was trained on."
+    )
+    if leaks.train_repeats is not None:
+        text += (
+            f" {leaks.train_repeats:,} training images and {leaks.test_repeats or 0:,} test images repeat another one; "
+            f"{leaks.conflicting or 0:,} different images stand there under several labels."
+        )
+    if leaks.left_out:
+        parts = ", ".join(f"{count:,} {LEFT_OUT.get(why, why)}" for why, count in leaks.left_out.items())
+        text += f" Left out of training: {parts}."
+    return text
+
+
+def damage_rows(damage: Robustness) -> list[dict[str, str]]:
+    """Return the table of what damage costs: a line for each damage and severity, the accuracy of each model."""
+    found = {(str(point.model), point.corruption, point.severity): point.accuracy for point in damage.points}
+    kinds = [("none", 0.0, "Undamaged", "")]
+    for each in damage.corruptions:
+        kinds += [(each.name, level, each.title, f"{level:g} {each.unit}".strip()) for level in each.severities]
+    return [
+        {
+            "Damage": title,
+            "Severity": level_words if level_words != "1" else "",
+            **{NAMES[slot]: with_interval(found.get((slot, name, level))) for slot in NAMES},
+        }
+        for name, level, title, level_words in kinds
+    ]
+
+
 def protocol_rows(protocol: Protocol) -> dict[str, str]:
     """Return the protocol as heading to text."""
     parts = ", ".join(f"{SUBSETS[subset]} {count:,}" for subset, count in protocol.subsets.items())
-    leaks = protocol.leaks
     return {
         "Data": f"{protocol.data}: {protocol.train:,} images trained on, {protocol.validation:,} for validation.",
         "Test images": f"{parts}.",
-        "Leaks": (
-            f"{leaks.equal:,} test images stand in the training split pixel for pixel, {leaks.near:,} more nearly so "
-            f"(thumbnails correlate at {leaks.similarity:g} or more); none of those training images was trained on."
-        ),
+        "Leaks": leaks_words(protocol.leaks),
         "Training": protocol.training,
         "Selection": protocol.selection,
         "Evaluation": protocol.evaluation,

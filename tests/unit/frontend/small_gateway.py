@@ -34,6 +34,7 @@ from shared.schemas import (
     RollBackRequest,
 )
 from shared.study import StudyResult
+from shared.study_mistakes import MistakeList, MistakesQuery
 
 from .answers import a_card, a_data_set, a_model, a_prediction
 
@@ -57,6 +58,8 @@ class SmallGateway:
     changes_asked: list[tuple[str, PromoteRequest | RollBackRequest | None]] = field(default_factory=list)
     study: StudyResult | None = None
     studies_sent: int = 0
+    mistakes: MistakeList | None = None
+    mistakes_asked: list[MistakesQuery] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
     rows: list[MetricRow] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -128,9 +131,23 @@ def make_app(gateway: SmallGateway) -> Flask:
         response.set_etag("one")
         return response
 
+    _add_mistakes(app, gateway)
     _add_models(app, gateway)
     _add_jobs(app, gateway)
     return app
+
+
+def _add_mistakes(app: Flask, gateway: SmallGateway) -> None:
+    @app.get("/v1/study/mistakes")
+    def mistakes() -> Response:
+        if gateway.mistakes is None:
+            return _error(404, "The images are not here: put FER2013 into data/.", "study_data_not_found")
+        gateway.mistakes_asked.append(MistakesQuery.model_validate(request.args.to_dict()))
+        return _answer(gateway.mistakes)
+
+    @app.get("/v1/study/images/<image_id>")
+    def image(image_id: str) -> Response:
+        return Response(f"png of {image_id}", mimetype="image/png")
 
 
 def _add_models(app: Flask, gateway: SmallGateway) -> None:

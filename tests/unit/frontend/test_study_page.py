@@ -1,8 +1,13 @@
 """The page Study: findings, the heat map with its choosers, a cell, the rest; and the page without a study."""
 
-import pytest
+import base64
 
-from shared.study import StudyResult
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from services.frontend import study_words
+from shared.study import Leaks, StudyResult
+from shared.study_mistakes import Mistake, MistakeList, MistakesQuery
 from tests.study_example import example_study
 
 from .opened import open_page, says
@@ -55,3 +60,84 @@ def test_the_study_is_sent_once_while_it_stays_the_same(gateway: SmallGateway, e
 
     assert gateway.count("GET /v1/study") == 2
     assert gateway.studies_sent == 1
+
+
+def open_mistakes() -> AppTest:
+    """Open the page with the misread images unfolded."""
+    page = open_page("study")
+    page.session_state["mistakes"] = True
+    return page.run()
+
+
+def a_list(pages: int = 3) -> MistakeList:
+    """Return the first part of a list."""
+    mistake = Mistake(image="0f3c5a7e9b1d2c4e", name='test/sad/"1".jpg', label="sad", answer="happy", confidence=0.87)
+    return MistakeList(images=1247, total=24 * pages, page=1, pages=pages, mistakes=[mistake])
+
+
+def test_misread_images_are_asked_for_only_once_they_are_unfolded(gateway: SmallGateway, example: StudyResult) -> None:
+    gateway.study, gateway.mistakes = example, a_list()
+
+    open_page("study")
+
+    assert gateway.mistakes_asked == []
+
+
+def test_misread_images_of_the_chosen_model_view_label_and_answer_are_shown_page_by_page(
+    gateway: SmallGateway, example: StudyResult
+) -> None:
+    gateway.study, gateway.mistakes = example, a_list()
+    page = open_mistakes()
+    page.selectbox(key="trained").set_value("any")
+    page.selectbox(key="tested").set_value("left")
+    page.selectbox(key="mistake-label").set_value("sad")
+    page.selectbox(key="mistake-answer").set_value("happy").run()
+    page.number_input(key="mistakes-any-left-sad-happy").set_value(2).run()
+
+    assert not page.exception
+    asked = {"model": "any", "view": "left", "label": "sad", "answer": "happy"}
+    assert gateway.mistakes_asked[-1] == MistakesQuery.model_validate({**asked, "page": 2})
+    assert "72 of 1,247 test images of sad were misread as happy." in says(page)
+    drawn = next(
+        element.proto.body for element in page.main if element.type == "html" and "base64" in element.proto.body
+    )
+    assert base64.b64encode(b"png of 0f3c5a7e9b1d2c4e").decode() in drawn
+    assert "happy 87 %" in drawn
+    assert "&quot;1&quot;" in drawn
+
+
+def test_without_the_data_the_page_says_where_to_put_it(gateway: SmallGateway, example: StudyResult) -> None:
+    gateway.study = example
+
+    page = open_mistakes()
+
+    assert "put FER2013 into data/" in says(page)
+    assert not page.error
+
+
+def test_damage_is_a_table_too_and_the_sample_is_told(gateway: SmallGateway, example: StudyResult) -> None:
+    damage = example.robustness.model_copy(update={"images": 1000})
+    gateway.study = example.model_copy(update={"robustness": damage})
+
+    assert "Measured on 1,000 test images, drawn at random" in says(open_page("study"))
+    rows = study_words.damage_rows(damage)
+    assert [(row["Damage"], row["Severity"]) for row in rows] == [
+        ("Undamaged", ""),
+        ("Random rectangle", "0.1 share of the area"),
+        ("Random rectangle", "0.3 share of the area"),
+        ("Random rectangle", "0.5 share of the area"),
+        ("Sunglasses", ""),
+    ]
+    point = next(one for one in damage.points if (one.model, one.corruption) == ("upper", "sunglasses"))
+    assert rows[-1]["Upper hidden"] == study_words.with_interval(point.accuracy)
+
+
+def test_copies_are_told_where_they_were_counted(example: StudyResult) -> None:
+    leaks = Leaks(equal=568, near=210, similarity=0.96)
+    assert "repeat another one" not in study_words.leaks_words(leaks)
+    counted = leaks.model_copy(
+        update={"train_repeats": 1236, "test_repeats": 86, "conflicting": 57, "left_out": {"nearly_test": 1037}}
+    )
+    words = study_words.leaks_words(counted)
+    assert "1,236 training images and 86 test images repeat another one; 57 different images" in words
+    assert "Left out of training: 1,037 nearly equal to one." in words
