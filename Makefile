@@ -21,8 +21,8 @@ help: ## list the commands
 up: $(VENV)/.stack ## run the whole stack here, without Docker; Ctrl-C stops it
 	@$(BIN)/python -m scripts.up
 
-test: $(VENV)/.dev ## pass every test
-	@$(BIN)/python -m pytest $(TESTS)
+test: $(VENV)/.dev ## pass every test, files side by side; one file: make test TESTS=tests/that/file.py
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: $(VENV)/.dev ## format, lint, types, import rules
 	@$(BIN)/ruff format --check .

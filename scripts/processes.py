@@ -5,7 +5,9 @@ parent was killed.
 """
 
 import ctypes
+import itertools
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -20,6 +22,11 @@ import psutil
 
 PR_SET_PDEATHSIG: Final = 1
 """From linux/prctl.h: the signal that the kernel sends to a process when its parent dies; exec keeps it."""
+
+PORTS: Final = range(20_000, 32_000)
+"""Below those that Linux and macOS give to outgoing connections."""
+
+_ports = itertools.count(secrets.randbelow(len(PORTS)))  # from anywhere on: other processes look for ports too
 
 LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -42,10 +49,13 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nothing listens."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of 127.0.0.1 on which nothing listens; another one each time.
+
+    Not one that the system picks: it also gives those to outgoing connections, at any moment before a server listens.
+    """
+    while not port_is_free("127.0.0.1", port := PORTS[next(_ports) % len(PORTS)]):
+        pass
+    return port
 
 
 class Service:

@@ -2,15 +2,18 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
+from scripts import processes
 from scripts.processes import Service, stop_all
 from scripts.stack_settings import ROOT
 
@@ -116,3 +119,15 @@ time.sleep(600)
         wait_until(lambda: "up" in (tmp_path / "log").read_text())
         parent.kill()
     wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_ports_that_are_handed_out_differ_and_one_in_use_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        taken, free = listener.getsockname()[1], processes.free_port()
+        monkeypatch.setattr(processes, "PORTS", [taken, free])
+
+        assert [processes.free_port() for _ in range(3)] == [free] * 3
+    monkeypatch.undo()
+    assert len({processes.free_port() for _ in range(20)}) == 20
