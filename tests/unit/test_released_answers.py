@@ -5,7 +5,6 @@ test image that ship beside it: every cell's confusion matrix and accuracy follo
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,9 @@ import numpy.typing as npt
 import pytest
 
 from scripts.released_answers import ANSWERS_FILE, COMMAND, MODELS, answers_of, drawn_faces
-from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import read_active
-from shared.study import STUDY_FILE, read_study
-from shared.study_answers import STUDY_ANSWERS_FILE, read_answers
+from tests.study_check import check_study
 from trainer.study.answers import Reader, open_reader
 from trainer.study.confusion import confusion_matrix, scores
 
@@ -81,23 +78,3 @@ def test_the_drawn_faces_are_four_of_each_emotion() -> None:
 
 def test_the_study_ships_with_the_answers_that_its_cells_follow_from() -> None:
     check_study(MODELS)
-
-
-def check_study(models_dir: Path) -> None:
-    """Check the study's file against the answers; there are both or neither."""
-    study_path, answers_path = models_dir / STUDY_FILE, models_dir / STUDY_ANSWERS_FILE
-    assert study_path.exists() == answers_path.exists()
-    if not study_path.exists():
-        return
-    study, answers = read_study(study_path), read_answers(answers_path)
-    assert answers.fingerprint == study.protocol.fingerprint
-    versions: dict[str, str] = {model.slot: model.version for model in study.models}
-    assert dict(zip(answers.models, answers.versions, strict=True)) == versions == read_active(models_dir)
-    for model, slot in enumerate(answers.models):
-        for view, name in enumerate(answers.views):
-            cell = study.cell(slot, name)
-            assert cell is not None
-            confusion = confusion_matrix(answers.labels.astype(np.int64), answers.answers[model, view].astype(np.int64))
-            assert confusion.tolist() == [list(row) for row in cell.confusion]
-            assert cell.metrics.accuracy.value == pytest.approx(np.trace(confusion) / confusion.sum(), abs=5e-5)
-            assert [figures.label for figures in cell.classes] == list(LABELS)

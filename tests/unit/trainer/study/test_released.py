@@ -1,7 +1,7 @@
 """The study of released files, from a zip of drawn faces to models/study.json, and its verification."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,9 @@ from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import read_active, write_active
 from shared.schemas import SLOTS
 from shared.study import StudyResult, Subset, read_study, write_study
-from shared.study_answers import read_answers
+from shared.study_answers import read_answers, write_answers
 from tests.drawn_zip import write_drawn_zip
+from tests.study_check import check_study
 from trainer.data import load_dataset
 from trainer.errors import StudyMismatchError
 from trainer.settings import Settings
@@ -102,17 +103,22 @@ def test_no_face_is_read_twice_and_the_number_is_told_before(measured: Measured)
     assert kept == total
 
 
-def test_each_images_answers_are_beside_the_study_in_an_order_that_its_cells_agree_with(measured: Measured) -> None:
-    answers = read_answers(measured.settings.models_dir / "study_answers.npz")
-    assert answers.fingerprint == measured.study.protocol.fingerprint
-    assert answers.versions == tuple(model.version for model in measured.study.models)
-    for model, slot in enumerate(answers.models):
-        for view, name in enumerate(answers.views):
-            cell = measured.study.cell(slot, name)
-            assert cell is not None
-            confusion = np.zeros((len(LABELS), len(LABELS)), int)
-            np.add.at(confusion, (answers.labels, answers.answers[model, view]), 1)
-            assert confusion.tolist() == [list(row) for row in cell.confusion]
+def test_each_images_answers_are_beside_the_study_and_its_cells_follow_from_them(
+    measured: Measured, tmp_path: Path
+) -> None:
+    check_study(measured.settings.models_dir)
+
+    shutil.copytree(measured.settings.models_dir, tmp_path / "models")
+    path = tmp_path / "models" / "study_answers.npz"
+    answers = read_answers(path)
+    one_other = answers.answers.copy()
+    one_other[3, 2, 0] = (one_other[3, 2, 0] + 1) % len(LABELS)
+    write_answers(replace(answers, answers=one_other), path)
+    with pytest.raises(AssertionError):
+        check_study(tmp_path / "models")
+    path.unlink()
+    with pytest.raises(AssertionError):
+        check_study(tmp_path / "models")
 
 
 def test_the_protocol_tells_how_the_versions_were_trained_as_their_cards_say(measured: Measured) -> None:

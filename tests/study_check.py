@@ -1,0 +1,32 @@
+"""Whether a study's file says what the answers beside it say: needs no data set and no network."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.labels import LABELS
+from shared.model_folder import read_active
+from shared.study import STUDY_FILE, read_study
+from shared.study_answers import STUDY_ANSWERS_FILE, read_answers
+from trainer.study.confusion import confusion_matrix
+
+
+def check_study(models_dir: Path) -> None:
+    """Check the study's file against the answers; there are both or neither."""
+    study_path, answers_path = models_dir / STUDY_FILE, models_dir / STUDY_ANSWERS_FILE
+    assert study_path.exists() == answers_path.exists()
+    if not study_path.exists():
+        return
+    study, answers = read_study(study_path), read_answers(answers_path)
+    assert answers.fingerprint == study.protocol.fingerprint
+    versions: dict[str, str] = {model.slot: model.version for model in study.models}
+    assert dict(zip(answers.models, answers.versions, strict=True)) == versions == read_active(models_dir)
+    for model, slot in enumerate(answers.models):
+        for view, name in enumerate(answers.views):
+            cell = study.cell(slot, name)
+            assert cell is not None
+            confusion = confusion_matrix(answers.labels.astype(np.int64), answers.answers[model, view].astype(np.int64))
+            assert confusion.tolist() == [list(row) for row in cell.confusion]
+            assert cell.metrics.accuracy.value == pytest.approx(np.trace(confusion) / confusion.sum(), abs=5e-5)
+            assert [figures.label for figures in cell.classes] == list(LABELS)
