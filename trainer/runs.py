@@ -4,11 +4,9 @@ Everything is written to the run's folder, which can be handed to `execute` agai
 """
 
 import errno
-import fcntl
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,6 +17,7 @@ from shared.schemas import RUN_PREFIX, JobProgress, JobRequest, JobState
 from trainer.distributed import ALONE, Group
 from trainer.errors import BaseModelError, Stopped
 from trainer.registration import note_origin
+from trainer.run_lock import only_one
 from trainer.settings import Settings
 from trainer.tasks import TASKS, Work
 from trainer.training import Hooks, choose_device
@@ -31,18 +30,6 @@ RESERVE_BYTES = 1 << 16
 
 PROGRESS_SECONDS = 1.0
 STOP_POLL_SECONDS = 0.5
-
-
-@contextmanager
-def only_one(run: RunFolder) -> Iterator[bool]:
-    """Hold the run's lock; yield False where another process trains it. The system frees it when a process dies."""
-    with (run.path / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 def execute(

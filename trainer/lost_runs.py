@@ -1,0 +1,157 @@
+"""Runs that nobody does: found in their folders and queued again, once each, the interrupted ones first.
+
+The folders are the truth, and a run's lock says whether a process does it. So a run is judged and queued with its lock
+held: two workers that look at once take turns, and the second finds it in the queue. What a worker has just taken is in
+no list until the process that it forks holds the lock; RQ's record of the job tells of it.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from rq import Queue
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
+from shared.errors import RunFolderError
+from shared.run_folder import RUN_FUNCTION, RunFolder, queue_name
+from shared.schemas import JobState
+from trainer.run_lock import only_one
+
+log = logging.getLogger(__name__)
+
+SETTLE_SECONDS: Final = 20
+"""A run younger than this may be on its way to the queue, or from there to a process: it is left alone."""
+
+MAX_DEATHS: Final = 3
+"""A run whose process died this often without being asked is given up, with a sentence."""
+
+OPEN: Final = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED})
+
+
+def note_death(run: RunFolder) -> None:
+    """Mark a run whose process died as interrupted; after `MAX_DEATHS` in a row without an epoch done, as failed.
+
+    It may have died before it could say that it runs. One that is resumed after that has as many lives again.
+    """
+    state = run.state()
+    if state.state not in OPEN:
+        return
+    path = run.path / "deaths"
+    done = str(run.progress().epoch)
+    deaths = [line for line in path.read_text().split() if line == done] if path.exists() else []
+    path.write_text("\n".join([*deaths, done]) + "\n")
+    message = "The training's process died; it goes on from its last checkpoint."
+    new = JobState.INTERRUPTED
+    if len(deaths) + 1 >= MAX_DEATHS:
+        path.unlink()
+        new, message = (
+            JobState.FAILED,
+            (
+                f"The training's process died {MAX_DEATHS} times in the same epoch, perhaps for want of memory; "
+                "choose a smaller batch size or network."
+            ),
+        )
+    run.set_state(state.model_copy(update={"state": new, "message": message}))
+
+
+class LostRuns:
+    """Finds the lost runs of a folder and queues them; one for each worker."""
+
+    def __init__(self, runs_dir: Path, queues: Sequence[Queue]) -> None:
+        self._runs_dir, self._queues = runs_dir, queues
+        self._taken_since: dict[str, float] = {}
+
+    def requeue(self) -> list[str]:
+        """Queue every open run that waits for nothing and that no queue and no process knows of; return their ids.
+
+        Those that were interrupted go before all others, the oldest first; the others go behind what waits.
+        """
+        waiting = self._waiting()
+        open_runs = [run for run in RunFolder.all(self._runs_dir) if run.id not in waiting and _may_be_lost(run)]
+        lost = [run for run in open_runs if self._is_interrupted(run)]
+        lost += [run for run in reversed(open_runs) if run not in lost]
+        requeued = [run.id for run in lost if self._requeue(run)]
+        if requeued:
+            log.warning("queued after a wait or a loss: %s", ", ".join(requeued))
+        return requeued
+
+    def _requeue(self, run: RunFolder) -> bool:
+        """Return whether the run was queued; one whose folder cannot be written now is left for a later look."""
+        try:
+            return self._requeue_alone(run)
+        except (RunFolderError, OSError) as error:
+            log.error("run %s could not be queued: %s", run.id, error)
+            return False
+
+    def _requeue_alone(self, run: RunFolder) -> bool:
+        """Return whether the run was queued. Its lock is held meanwhile, and everything is looked at anew."""
+        with only_one(run, wait_s=0) as alone:
+            if not alone or not _may_be_lost(run) or self._is_known(run.id):
+                return False
+            if run.state().state == JobState.RUNNING:
+                note_death(run)
+            if run.cancel_asked():
+                run.set_state(run.state().model_copy(update={"state": JobState.CANCELLED, "message": None}))
+            if run.state().state not in OPEN:
+                return False
+            enqueue(self._queues, run, first=run.state().state == JobState.INTERRUPTED)
+            return True
+
+    def _waiting(self) -> set[str]:
+        return {run_id for queue in self._queues for run_id in queue.job_ids}
+
+    def _is_known(self, run_id: str) -> bool:
+        """Return whether the run waits in a queue, or was taken from one just now.
+
+        A job that RQ calls started, and whose run's lock is free, has lost its process.
+        """
+        if run_id in self._waiting():
+            return True
+        try:
+            status = Job.fetch(run_id, self._queues[0].connection, JSONSerializer).get_status()
+        except (NoSuchJobError, InvalidJobOperation):  # RQ knows nothing of it, any more in the second case
+            return False
+        if status != JobStatus.QUEUED:
+            return False
+        since = self._taken_since.setdefault(run_id, time.monotonic())
+        return time.monotonic() - since < SETTLE_SECONDS
+
+    @staticmethod
+    def _is_interrupted(run: RunFolder) -> bool:
+        try:
+            return run.state().state != JobState.QUEUED
+        except RunFolderError:
+            return False
+
+
+def enqueue(queues: Sequence[Queue], run: RunFolder, *, first: bool = False) -> None:
+    """Put a run on the queue of its kind, behind what waits there or `first`."""
+    name = queue_name(run.request().request.kind)
+    queue = next(queue for queue in queues if queue.name == name)
+    queue.enqueue(
+        RUN_FUNCTION, args=(run.id,), job_id=run.id, job_timeout=-1, result_ttl=0, failure_ttl=3600, at_front=first
+    )
+
+
+def _may_be_lost(run: RunFolder) -> bool:
+    """Return whether a run is open, waits for no other, and would have reached a process if it were on its way."""
+    try:
+        state, waits = run.state().state, run.unfinished()
+        if waits or state not in OPEN:
+            return False
+        changed = _changed(run)
+        last_part = max((_changed(part) for part in run.parts()), default=changed)
+    except (RunFolderError, OSError):  # a folder that is being removed
+        return False
+    if state == JobState.INTERRUPTED or (state == JobState.QUEUED and last_part > changed):
+        return True  # nobody has queued it since it was interrupted, or since the last one that it waited for finished
+    return datetime.now(UTC) - changed > timedelta(seconds=SETTLE_SECONDS)
+
+
+def _changed(run: RunFolder) -> datetime:
+    return datetime.fromtimestamp((run.path / "state.json").stat().st_mtime, UTC)
