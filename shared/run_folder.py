@@ -26,7 +26,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.errors import RunFolderError
 from shared.model_folder import write_atomically
-from shared.schemas import TRAINING_KINDS, Job, JobProgress, JobRequest, JobState, MetricRow, StateChange
+from shared.schemas import OPEN_STATES, TRAINING_KINDS, Job, JobProgress, JobRequest, JobState, MetricRow, StateChange
 
 Content = TypeVar("Content", bound=BaseModel)
 
@@ -190,7 +190,7 @@ class RunFolder:
     def job(self) -> Job:
         """Return the run as the gateway shows it. Raises RunFolderError as `request`."""
         asked, state = self.request(), self.state()
-        shown = JobState.CANCELLING if state.state == JobState.RUNNING and self.cancel_asked() else state.state
+        shown = JobState.CANCELLING if state.state in OPEN_STATES and self.cancel_asked() else state.state
         return Job(
             id=self.id,
             request=asked.request,

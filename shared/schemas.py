@@ -409,6 +409,7 @@ class JobDetail(Job):
     history: list[StateChange] = []
     log_tail: list[str] = Field([], description="The log's last lines, of a job that failed.")
     parts: list[Job] = Field([], description="A study's jobs, in the order in which they are done.")
+    size_bytes: int = Field(0, description="Room that its folder takes, and a study's parts; a deletion frees it.")
 
 
 class Deleted(Answer):

@@ -45,13 +45,16 @@ class QueueSnapshot:
         """Return a sentence for a person: the place in the queue, and why the job does not run yet."""
         if run_id in self.taken:
             return "A worker has taken it; it starts in a moment."
-        if run_id not in self.waiting:
-            return "It is no longer in the queue; cancel it, then resume it to queue it again."
-        place = f"Number {self.waiting.index(run_id) + 1} in the queue"
+        if run_id not in self.waiting and self.workers:
+            return "It is in no queue; a worker finds it in its folder within a minute and queues it."
+        place = (
+            f"Number {self.waiting.index(run_id) + 1} in the queue" if run_id in self.waiting else "It is in no queue"
+        )
         if not self.workers:
             return f"{place}; no worker is running, so start one: python -m trainer worker."
-        if self.taken:
-            return f"{place}; the worker is busy with {', '.join(sorted(self.taken))}."
+        if len(self.taken) >= self.workers:
+            who = "the worker is" if self.workers == 1 else f"all {self.workers} workers are"
+            return f"{place}; {who} busy with {', '.join(sorted(self.taken))}."
         return f"{place}; a worker takes it in a moment."
 
 

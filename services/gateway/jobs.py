@@ -186,7 +186,8 @@ def retry_job(run_id: str) -> tuple[Job, int, dict[str, str]]:
 def delete_job(run_id: str) -> Deleted:
     """Delete a job
 
-    Removes its folder: checkpoints, curves, log, report. A model that it made stays. Says how much room that freed.
+    Removes its folder: checkpoints, curves, log, report; of a study its parts too. A model that it made stays. Says how
+    much room that freed; `size_bytes` of the job says it before.
     """
     return parts().runs.delete(run_id)
 

@@ -15,6 +15,8 @@ from shared.web import ApiError
 
 LOG_TAIL_BYTES: Final = 1 << 20
 LOG_TAIL_LINES: Final = 20
+WAITING: Final = frozenset({JobState.QUEUED, JobState.INTERRUPTED})
+"""States in which a job waits for a worker."""
 
 _log = logging.getLogger("halfface.gateway.runs")
 
@@ -55,6 +57,7 @@ class RunReader:
             history=run.history(),
             log_tail=self.log_lines(run_id, LOG_TAIL_LINES) if job.state == JobState.FAILED else [],
             parts=self._with_messages(parts),
+            size_bytes=sum(folder.size_bytes() for folder in (run, *(part for part, _ in parts))),
         )
 
     def metrics(self, run_id: str, after: int) -> MetricList:
@@ -93,17 +96,19 @@ class RunReader:
         return found
 
     def _with_messages(self, found: list[tuple[RunFolder, Job]]) -> list[Job]:
-        """Return the jobs, those that wait with a sentence that says why."""
-        if not any(job.state == JobState.QUEUED for _, job in found):
+        """Return the jobs, those that wait with why they do; that follows an interrupted one's own sentence."""
+        if not any(job.state in WAITING for _, job in found):
             return [job for _, job in found]
         try:
             snapshot: QueueSnapshot | None = self._queue.snapshot()
         except ApiError:
             snapshot = None
-        return [
-            job.model_copy(update={"message": why_waiting(run, snapshot)}) if job.state == JobState.QUEUED else job
-            for run, job in found
-        ]
+        return [_with_reason(run, job, snapshot) if job.state in WAITING else job for run, job in found]
+
+
+def _with_reason(run: RunFolder, job: Job, snapshot: QueueSnapshot | None) -> Job:
+    said = filter(None, (job.message, why_waiting(run, snapshot)))
+    return job.model_copy(update={"message": " ".join(said)})
 
 
 def readable(run: RunFolder) -> Job | None:

@@ -8,14 +8,14 @@ import fcntl
 import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Set
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from services.gateway.job_checks import JobChecks
 from services.gateway.job_queue import JobQueue
-from services.gateway.run_reader import RunReader, read, readable
+from services.gateway.run_reader import WAITING, RunReader, read, readable
 from shared.errors import RunFolderError
 from shared.run_folder import RunFolder, RunState, utc_now
 from shared.schemas import (
@@ -28,7 +28,6 @@ from shared.schemas import (
 from shared.study_plan import create_study
 from shared.web import ApiError
 
-WAITING: Final = frozenset({JobState.QUEUED, JobState.INTERRUPTED})
 RESUMABLE: Final = frozenset({JobState.CANCELLED, JobState.FAILED, JobState.INTERRUPTED})
 
 _log = logging.getLogger("halfface.gateway.runs")
@@ -61,6 +60,9 @@ class Runs:
         Returns:
             The job, and whether it is new: a request that equals one of an open job, or comes with its key, gets that.
         """
+        same = self._same(asked, idempotency_key)  # whatever has become of what it names, and of the queue
+        if same is not None:
+            return self._reader.show(same.id), False
         self._checks.check(asked)
         self._queue.ping()
         with self._locked():
@@ -100,8 +102,8 @@ class Runs:
             state = read(run).state
             if state not in OPEN_STATES:
                 raise _conflict(f"Job {run.id} is {state.value} already, so there is nothing to cancel.")
-            if state in WAITING and self._queue.withdraw(run.id):
-                was = run.state()
+            was = run.state()
+            if was.state in WAITING and self._queue.withdraw(run.id):
                 run.set_state(RunState(state=JobState.CANCELLED, started=was.started, ended=utc_now()))
             else:
                 run.ask_to_cancel()
@@ -113,17 +115,17 @@ class Runs:
         """
         run = self._reader.open(run_id)
         is_study = read(run).request.kind == "study"
-        stopped = [part for part in run.parts() if read(part).state in RESUMABLE] if is_study else []
+        stopped = [part for part in run.parts() if _may_resume(part)] if is_study else []
         for part in stopped:
             self._resume(part)
-        if read(run).state in RESUMABLE or not stopped:  # a study still waits while its parts have stopped
+        if _may_resume(run) or not stopped:  # a study still waits while its parts have stopped
             self._resume(run)
         return self._reader.show(run_id)
 
     def _resume(self, run: RunFolder) -> None:
         with _turn(run):
             job = read(run)
-            if job.state not in RESUMABLE:
+            if not _may_resume(run):
                 raise _conflict(_why_not_resumable(job))
             self._checks.check(job.request)
             if self._queue.is_taken(run.id):
@@ -131,18 +133,33 @@ class Runs:
             self._queue_again(run)
 
     def delete(self, run_id: str) -> Deleted:
-        """Remove the folder of a job that has ended; a model that it made stays among the models."""
+        """Remove the folder of a job that has ended, of a study those of its parts too; models that they made stay."""
         run = self._reader.open(run_id)
-        with _turn(run):
-            job = read(run)
-            if job.state in OPEN_STATES or self._queue.is_taken(run_id):
-                raise _conflict(f"Job {run_id} is {job.state.value}; cancel it before you delete it.")
-            waiting = [other.id for other in RunFolder.all(self._runs_dir) if _waits_for(other, run_id)]
-            if waiting:
-                raise _conflict(f"Job {waiting[0]} waits for job {run_id}; cancel that one first.")
-            freed = run.size_bytes()
-            shutil.rmtree(run.path)
+        folders = [run, *(run.parts() if read(run).request.kind == "study" else [])]
+        gone = {folder.id for folder in folders}
+        with ExitStack() as turns:
+            for folder in folders:
+                turns.enter_context(_turn(folder))
+            for folder in folders:
+                self._require_deletable(folder, gone)
+            freed = 0
+            for folder in reversed(folders):  # the study last, so that what is left after an error can be deleted too
+                freed += folder.size_bytes()
+                shutil.rmtree(folder.path)
         return Deleted(id=run_id, freed_bytes=freed)
+
+    def _require_deletable(self, run: RunFolder, gone: Set[str]) -> None:
+        """Return if nobody does the run and no job waits for it, but for those that are `gone` with it."""
+        job = read(run)
+        if job.state in OPEN_STATES:
+            raise _conflict(f"Job {run.id} is {job.state.value}; cancel it before you delete it.")
+        if self._queue.is_taken(run.id):
+            raise _conflict(f"A worker is still at job {run.id}; try again in a few minutes.")
+        waiting = [
+            each.id for each in RunFolder.all(self._runs_dir) if each.id not in gone and _waits_for(each, run.id)
+        ]
+        if waiting:
+            raise _conflict(f"Job {waiting[0]} waits for job {run.id}; cancel that one first.")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -217,6 +234,12 @@ class Runs:
 def _waits_for(run: RunFolder, run_id: str) -> bool:
     job = readable(run)
     return job is not None and run_id in job.after and job.state in OPEN_STATES
+
+
+def _may_resume(run: RunFolder) -> bool:
+    """Return whether the run stopped early; a wish to cancel that nobody has followed yet is taken back."""
+    read(run)  # says so where the folder cannot be read
+    return run.state().state in RESUMABLE
 
 
 def _turn(run: RunFolder) -> AbstractContextManager[None]:

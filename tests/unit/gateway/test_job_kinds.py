@@ -95,6 +95,29 @@ def test_a_deletion_says_what_it_frees_and_open_jobs_are_kept(runs: Runs, folder
     assert not (folder / "runs" / job.id).exists()
 
 
+def test_a_study_is_deleted_with_its_parts_once_all_have_ended(runs: Runs, reader: RunReader, folder: Path) -> None:
+    study, _ = runs.start(STUDY)
+    runs.cancel(study.id)
+    end(folder, study.after[0], JobState.RUNNING)
+    with pytest.raises(ApiError, match=f"Job {study.after[0]} is running; cancel it before"):
+        runs.delete(study.id)
+    end(folder, study.after[0], JobState.FINISHED, "lab-full/1")
+    (folder / "runs" / study.after[0] / "log.txt").write_bytes(b"x" * 1000)
+    said = reader.show(study.id).size_bytes
+    assert runs.delete(study.id).freed_bytes == said > 1000
+    assert [path for path in (folder / "runs").iterdir() if path.is_dir()] == []
+
+
+def test_a_study_whose_part_another_job_needs_is_kept(runs: Runs, folder: Path) -> None:
+    study, _ = runs.start(STUDY)
+    first = study.after[0]
+    runs.start(JobRequest(kind="evaluate", dataset="faces.zip", model=f"run:{first}"))
+    runs.cancel(study.id)
+    with pytest.raises(ApiError, match=f"waits for job {first}"):
+        runs.delete(study.id)
+    assert (folder / "runs" / study.id).exists()
+
+
 def test_a_job_for_which_another_waits_is_kept(runs: Runs, folder: Path) -> None:
     study, _ = runs.start(STUDY)
     end(folder, study.after[0], JobState.FINISHED, "lab-full/1")
@@ -109,6 +132,14 @@ def test_an_equal_request_is_the_open_job_and_a_used_key_another_conflict(runs: 
     with pytest.raises(ApiError) as refused:
         runs.start(JobRequest(dataset="faces.zip", view="upper"), idempotency_key="mine")
     assert (refused.value.status, refused.value.code) == (409, "idempotency_key")
+
+
+def test_a_repeated_request_is_its_job_whatever_became_of_the_data_set(runs: Runs, folder: Path) -> None:
+    job, _ = runs.start(ASKED, idempotency_key="mine")
+    (folder / "data" / "faces.zip").unlink()
+    for key in ("mine", None):
+        same, is_new = runs.start(ASKED, idempotency_key=key)
+        assert (same.id, is_new) == (job.id, False)
 
 
 def test_a_run_in_place_of_a_version_must_exist_and_make_a_model(runs: Runs) -> None:

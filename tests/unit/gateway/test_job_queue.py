@@ -71,9 +71,18 @@ def test_the_snapshot_has_the_order_in_which_runs_are_taken_short_ones_first(que
         (QueueSnapshot(("a",), frozenset(), 1), "Number 1 in the queue; a worker takes it in a moment."),
         (QueueSnapshot(("a",), frozenset({"b"}), 1), "Number 1 in the queue; the worker is busy with b."),
         (QueueSnapshot((), frozenset({"a"}), 1), "A worker has taken it; it starts in a moment."),
+        (QueueSnapshot(("a",), frozenset({"b"}), 2), "Number 1 in the queue; a worker takes it in a moment."),
+        (
+            QueueSnapshot(("a",), frozenset({"c", "b"}), 2),
+            "Number 1 in the queue; all 2 workers are busy with b, c.",
+        ),
         (
             QueueSnapshot((), frozenset(), 1),
-            "It is no longer in the queue; cancel it, then resume it to queue it again.",
+            "It is in no queue; a worker finds it in its folder within a minute and queues it.",
+        ),
+        (
+            QueueSnapshot((), frozenset(), 0),
+            "It is in no queue; no worker is running, so start one: python -m trainer worker.",
         ),
     ],
 )

@@ -187,7 +187,7 @@ def test_a_job_that_the_queue_lost_can_be_cancelled_and_resumed(runs: Runs, read
     job = start(runs)
     redis.flushall()
 
-    assert "no longer in the queue" in (reader.show(job.id).message or "")
+    assert "It is in no queue; no worker is running" in (reader.show(job.id).message or "")
     assert runs.cancel(job.id).state == JobState.CANCELLED
     assert runs.resume(job.id).state == JobState.QUEUED
     assert waiting(redis) == [job.id]
@@ -213,6 +213,27 @@ def test_a_job_that_stopped_early_is_queued_again_once(runs: Runs, redis: Redis,
     assert resumed.state == JobState.QUEUED
     assert not run.cancel_asked()
     assert waiting(redis) == [job.id]
+
+
+def test_an_interrupted_job_keeps_its_sentence_and_says_why_it_waits(
+    runs: Runs, reader: RunReader, folder: Path
+) -> None:
+    job = start(runs)
+    RunFolder.open(folder / "runs", job.id).set_state(RunState(state=JobState.INTERRUPTED, message="Its process died."))
+
+    assert (reader.show(job.id).message or "").startswith("Its process died. Number 1 in the queue; no worker")
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED])
+def test_an_open_job_that_was_asked_to_stop_is_shown_as_stopping(
+    runs: Runs, reader: RunReader, folder: Path, state: JobState
+) -> None:
+    job = start(runs)
+    run = RunFolder.open(folder / "runs", job.id)
+    run.set_state(RunState(state=state))
+    run.ask_to_cancel()
+
+    assert reader.show(job.id).state == JobState.CANCELLING
 
 
 def test_a_resume_without_a_queue_changes_nothing(
