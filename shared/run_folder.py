@@ -9,6 +9,7 @@ metrics.jsonl   a line an epoch
 checkpoints/    the trainer's
 cancel          there if somebody wants it to stop
 log.txt         the trainer's log
+lease.json      there while a worker of another machine has the run: see trainer.storage
 report/         figures as files and as a page, of an evaluation or a study
 ```
 The gateway writes request.json, the queued state and `cancel`; the trainer writes the rest. Each file is replaced
@@ -32,6 +33,7 @@ Content = TypeVar("Content", bound=BaseModel)
 
 RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 LOG_FILE = "log.txt"
+LEASE_FILE = "lease.json"
 REPORT_DIR = "report"
 FIRST_QUEUE, LAST_QUEUE = "trainer-first", "trainer"
 QUEUE_NAMES = (FIRST_QUEUE, LAST_QUEUE)
@@ -186,6 +188,10 @@ class RunFolder:
     def cancel_asked(self) -> bool:
         """Return whether somebody wants the run to stop."""
         return (self.path / "cancel").exists()
+
+    def is_lent(self) -> bool:
+        """Return whether a worker of another machine has the run."""
+        return (self.path / LEASE_FILE).exists()
 
     def job(self) -> Job:
         """Return the run as the gateway shows it. Raises RunFolderError as `request`."""

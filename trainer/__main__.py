@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     table = commands.add_parser("table", help="print the README's tables, from the study or, without one, the cards")
     table.add_argument("--write", type=Path, metavar="README.md", help="put them there between the marks instead")
     commands.add_parser("worker", help="wait for training jobs on the queue")
+    commands.add_parser("sync", help="beside the gateway: share runs and models with workers on other machines")
     return parser
 
 
@@ -153,6 +154,10 @@ def _command(arguments: argparse.Namespace, settings: Settings) -> int:
         from trainer.worker import work  # needs the queue's libraries only
 
         return work(settings)
+    if arguments.command == "sync":
+        from trainer.storage.sync import sync
+
+        return sync(settings)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(message)s", stream=sys.stderr)
     if arguments.command in model_commands.COMMANDS:
         return model_commands.run(arguments, settings.models_dir)

@@ -7,6 +7,8 @@ HalffaceError
     ├── CheckpointError     no checkpoint of a run can be read
     ├── DivergedError       a training whose loss is no finite number any more
     ├── ExportError         an exported network that does not answer as the trained one
+    ├── StorageError        a storage that does not answer, or cannot be used
+    │   └── FileChangedError    a file of it that was replaced while it was fetched
     ├── StudyMismatchError  released models that do not give the study's figures
     └── Stopped             somebody asked the training to stop; its checkpoint is written
 """
@@ -32,6 +34,14 @@ class DivergedError(TrainerError):
 
 class ExportError(TrainerError):
     """An exported network that does not answer as the trained one does."""
+
+
+class StorageError(TrainerError):
+    """The storage that machines share does not answer, or cannot be used."""
+
+
+class FileChangedError(StorageError):
+    """A file of the storage was replaced or removed while it was fetched; the next look sees the new one."""
 
 
 class StudyMismatchError(TrainerError):

@@ -18,4 +18,8 @@ class Settings(BaseSettings):
     models_dir: Path = Field(Path("models"), description="Models, a folder for each version.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: a GPU where there is one.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 for as many as there are cores.")
+    storage_url: str | None = Field(None, description="A storage that machines share, such as s3://bucket/folder.")
+    storage_endpoint: str | None = Field(None, description="Address of an S3 server that is not Amazon's.")
+    storage_seconds: float = Field(3, gt=0, description="How often changes are put into the storage and looked for.")
+    storage_lease_seconds: float = Field(60, gt=0, description="A worker silent for so long has lost its run.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -1,0 +1,69 @@
+"""The files of a run's folder: which of them are mirrored, and in which order they travel."""
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from shared.run_folder import LEASE_FILE
+
+STATE_FILE: Final = "state.json"
+REQUEST_FILE: Final = "request.json"
+CANCEL_FILE: Final = "cancel"
+GATEWAYS: Final = frozenset({REQUEST_FILE, CANCEL_FILE})
+"""Only the gateway writes these."""
+
+HERE_ONLY: Final = frozenset({"lock", "reserve", LEASE_FILE})
+EXPORT_DIR: Final = "export"
+"""Made from the weights, and copied to the models: it is not mirrored."""
+
+BEST_FILE: Final = "best.safetensors"
+
+
+def is_mirrored(name: str) -> bool:
+    """Return whether a file of a run's folder is mirrored; a name that would leave the folder never is."""
+    parts = PurePosixPath(name).parts
+    return name not in HERE_ONLY and parts[0] != EXPORT_DIR and not any(part.startswith((".", "/")) for part in parts)
+
+
+def is_checkpoint(name: str) -> bool:
+    """Return whether a file is a checkpoint: it never changes, and makes way for newer ones."""
+    return name.startswith("checkpoints/step-")
+
+
+def is_weights(name: str) -> bool:
+    """Return whether a file is large: a checkpoint, or the best weights, which belong together."""
+    return is_checkpoint(name) or name == BEST_FILE
+
+
+def gives_way(name: str) -> bool:
+    """Return whether a file that a worker has removed is removed here too."""
+    return is_checkpoint(name) or name == "deaths"
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return names in the order in which to bring them.
+
+    Small files; the best weights, then the checkpoints that know how good these are, the newest first; the state, that
+    speaks of all this; the request, without which a folder is no run.
+    """
+    return sorted(sorted(names, reverse=True), key=_rank)
+
+
+def _rank(name: str) -> int:
+    if is_checkpoint(name):
+        return 2
+    return {BEST_FILE: 1, STATE_FILE: 3, REQUEST_FILE: 4}.get(name, 0)
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return name to (modification time in ns, size) of the mirrored files of a folder."""
+    found = {}
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        try:
+            if is_mirrored(name) and path.is_file():
+                about = path.stat()
+                found[name] = (about.st_mtime_ns, about.st_size)
+        except FileNotFoundError:
+            continue  # an old checkpoint, just now
+    return found

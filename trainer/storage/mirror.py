@@ -1,0 +1,182 @@
+"""One run's folder and its files in the storage, brought together.
+
+A file differs here if its time or size is another one than when both sides were last the same, there if its version
+is. The worker of another machine only puts; the gateway's machine does both, as `trainer.storage.decisions` says. Files
+travel in an order in which what one speaks of goes before it, so that each moment's files are enough to go on from.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from shared.model_folder import write_atomically
+from trainer.storage.decisions import Holder, Known, Step, decide
+from trainer.storage.files import (
+    GATEWAYS,
+    REQUEST_FILE,
+    STATE_FILE,
+    in_order,
+    is_checkpoint,
+    is_mirrored,
+    is_weights,
+    stamps,
+)
+from trainer.storage.store import Item, Storage
+
+CHECKPOINTS_KEPT: Final = 2
+
+
+class Mirror:
+    """One run's folder beside its files in the storage. Every method raises StorageError.
+
+    Args:
+        storage: the other side.
+        folder: `runs/<id>`, whether it is there or not.
+        known: what is known from before; changed as files are brought.
+    """
+
+    def __init__(self, storage: Storage, folder: Path, known: dict[str, Known] | None = None) -> None:
+        self._storage, self.folder = storage, folder
+        self.prefix = f"runs/{folder.name}/"
+        self.known = {} if known is None else known
+
+    def listed(self) -> dict[str, Item]:
+        """Return what the storage has of the run."""
+        return {name: item for name, item in self._storage.files(self.prefix).items() if is_mirrored(name)}
+
+    def put(self, name: str) -> None:
+        """Put a file, whatever is there; nothing happens where it has gone here meanwhile."""
+        path = self.folder / name
+        try:
+            about = path.stat()  # before it is read: what is appended meanwhile is put the next time
+            self._note(name, self._storage.put_file(self.prefix + name, path), about)
+        except FileNotFoundError:
+            return
+
+    def _note(self, name: str, version: str, about: os.stat_result | None = None) -> None:
+        about = about or (self.folder / name).stat()
+        self.known[name] = Known(version=version, mtime_ns=about.st_mtime_ns, size=about.st_size)
+
+    def fetch(self, name: str, item: Item) -> None:
+        """Fetch a file; readers here see the old one or the new one."""
+        self._note(name, self._storage.fetch(self.prefix + name, item, self.folder / name))
+
+    def fetch_all(self) -> None:
+        """Fetch every file, request.json last: a folder without it is no run."""
+        there = self.listed()
+        for name in in_order(there):
+            self.fetch(name, there[name])
+
+    def put_changes(
+        self, state_too: Callable[[bytes], bool] = lambda content: True, *, weights_too: bool = True
+    ) -> bool:
+        """Put what has changed here and remove there what is gone here, as the worker that has the run.
+
+        The gateway's files are left alone.
+
+        Args:
+            state_too: whether a state.json of this content may be put now.
+            weights_too: whether checkpoints and the best weights are looked at too.
+
+        Returns:
+            Whether any weights were put.
+        """
+        here = stamps(self.folder)
+        if REQUEST_FILE not in here:
+            return False  # the folder has gone: that is no reason to remove what the storage has
+
+        def is_wanted(name: str) -> bool:
+            return name not in GATEWAYS and (weights_too or not is_weights(name))
+
+        changed = [name for name, stamp in here.items() if is_wanted(name) and self._differs(name, stamp)]
+        for name in in_order(changed):
+            if name == STATE_FILE:
+                self._put_state(state_too)
+            else:
+                self.put(name)
+        gone = [name for name in self.known if name not in here and is_wanted(name)]
+        self._storage.delete(self.prefix + name for name in gone)
+        for name in gone:
+            del self.known[name]
+        return any(map(is_weights, changed))
+
+    def _put_state(self, may: Callable[[bytes], bool]) -> None:
+        """Put state.json if its content may be put; it is read once, since the training may write it anew any time."""
+        path = self.folder / STATE_FILE
+        about, content = path.stat(), path.read_bytes()
+        if may(content):
+            self._note(STATE_FILE, self._storage.put(self.prefix + STATE_FILE, content), about)
+
+    def _differs(self, name: str, stamp: tuple[int, int]) -> bool:
+        known = self.known.get(name)
+        return known is None or (known.mtime_ns, known.size) != stamp
+
+    def recall(self) -> None:
+        """Learn from the storage what is there: checkpoints of equal size are the same, all else counts as changed."""
+        here = stamps(self.folder)
+        for name, item in self.listed().items():
+            same = is_checkpoint(name) and name in here and here[name][1] == item.size
+            mtime_ns, size = here[name] if same else (0, -1)
+            self.known[name] = Known(version=item.version, mtime_ns=mtime_ns, size=size)
+
+    def reconcile(
+        self, there: Mapping[str, Item], holder: Holder, before_state: Callable[[bytes], None] = lambda content: None
+    ) -> bool:
+        """Bring both sides together, as the gateway's machine; return whether the state here has changed.
+
+        Args:
+            there: what the storage has of the run now.
+            holder: who has the run.
+            before_state: told the content of a state.json from there before it is written here.
+        """
+        here, state_changed = stamps(self.folder), False
+        for name in in_order({*here, *self.known, *there}):
+            step = decide(name, here.get(name), there.get(name), self.known.get(name), holder)
+            if step is Step.FETCH and name == STATE_FILE:
+                state_changed = self._fetch_state(before_state)
+            elif step is Step.PUT and name == STATE_FILE:
+                self._put_state_over(there.get(name))
+            elif step is not Step.NOTHING:
+                self._take(step, name, there)
+            elif name not in here and name not in there:
+                self.known.pop(name, None)
+        return state_changed
+
+    def _fetch_state(self, before_state: Callable[[bytes], None]) -> bool:
+        found = self._storage.read(self.prefix + STATE_FILE)
+        if found is None:
+            return False
+        before_state(found[0])
+        write_atomically(self.folder / STATE_FILE, found[0])
+        self._note(STATE_FILE, found[1])
+        return True
+
+    def _put_state_over(self, item: Item | None) -> None:
+        """Put state.json unless a worker, which has just taken the run, was quicker: the next look then sees its."""
+        path, key = self.folder / STATE_FILE, self.prefix + STATE_FILE
+        about, content = path.stat(), path.read_bytes()
+        version = self._storage.replace(key, content, item.version) if item else self._storage.create(key, content)
+        if version is not None:
+            self._note(STATE_FILE, version, about)
+
+    def _take(self, step: Step, name: str, there: Mapping[str, Item]) -> None:
+        match step:
+            case Step.PUT:
+                self.put(name)
+            case Step.FETCH:
+                self.fetch(name, there[name])
+            case Step.ADOPT:
+                self._note(name, there[name].version)
+            case Step.REMOVE_THERE:
+                self._storage.delete([self.prefix + name])
+                self.known.pop(name, None)
+            case Step.REMOVE_HERE:
+                self._remove_here(name, there)
+
+    def _remove_here(self, name: str, there: Mapping[str, Item]) -> None:
+        """Remove what gave way to newer ones; a checkpoint that merely vanished from the storage stays here."""
+        newer = [other for other in there if is_checkpoint(other) and other > name]
+        if not is_checkpoint(name) or len(newer) >= CHECKPOINTS_KEPT:
+            (self.folder / name).unlink(missing_ok=True)
+        self.known.pop(name, None)
