@@ -1,9 +1,13 @@
 """What may be queued: thin adapters from the queue to plain functions. Runs in the worker's work-horse process."""
 
 import logging
+import secrets
 import signal
 import types
+from collections.abc import Callable
 from pathlib import Path
+
+from rq import get_current_job
 
 from shared.errors import RunFolderError
 from shared.json_logs import configure_json_logs
@@ -30,6 +34,20 @@ class StopSignal:
 def run(run_id: str) -> str:
     """Do the run, or go on with it; return the state that it ended in. The folder has the truth."""
     settings, stop = Settings(), StopSignal()
+    if not settings.storage_url:
+        return _do(run_id, settings, lambda: stop.asked)
+    from trainer.storage.loan import lent  # its threads do not survive a fork: never in the worker that forks
+
+    with lent(run_id, settings, _worker_name(), lambda: stop.asked) as stop_asked:
+        return "elsewhere" if stop_asked is None else _do(run_id, settings, stop_asked)
+
+
+def _worker_name() -> str:
+    job = get_current_job()
+    return (job.worker_name if job else None) or secrets.token_hex(8)
+
+
+def _do(run_id: str, settings: Settings, stop_asked: Callable[[], bool]) -> str:
     try:
         folder = RunFolder.open(settings.runs_dir, run_id)
     except RunFolderError as error:
@@ -39,7 +57,7 @@ def run(run_id: str) -> str:
 
     configure_json_logs("trainer", settings.log_level)
     _log_to(folder.path / LOG_FILE)
-    return execute(folder, settings, lambda: stop.asked).state
+    return execute(folder, settings, stop_asked).state
 
 
 def _log_to(path: Path) -> None:

@@ -52,7 +52,7 @@ def execute(
         The state that it ended in; its message says why where that is not `finished`.
     """
     with only_one(run) as mine:
-        if not mine or run.state().state in (JobState.FINISHED, JobState.CANCELLED):
+        if not mine or run.is_lent() or run.state().state in (JobState.FINISHED, JobState.CANCELLED):
             return run.state()
         started = run.state().started or utc_now()
         if run.cancel_asked():

@@ -25,6 +25,7 @@ from trainer.jobs import ALLOWED
 from trainer.lost_runs import LostRuns, note_death
 from trainer.run_lock import only_one
 from trainer.settings import Settings
+from trainer.storage import SYNC_DIR, apart, is_home
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class RunWorker(Worker):
 
     runs_dir: Path
     lost_runs: LostRuns
+    has_storage: bool = False
+    """Whether runs come from a storage: `python -m trainer sync` then looks for lost ones, as it sees all leases."""
 
     @property
     def dequeue_timeout(self) -> int:
@@ -46,7 +49,7 @@ class RunWorker(Worker):
     def run_maintenance_tasks(self) -> None:
         """Also queue what was lost, and what others have finished for."""
         super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
-        if not self._stop_requested:
+        if not self._stop_requested and not self.has_storage:
             self.lost_runs.requeue()
 
     def execute_job(self, job: Job, queue: Queue) -> None:
@@ -90,6 +93,8 @@ class RunWorker(Worker):
                     note_death(run)
         except (RunFolderError, OSError) as error:  # the folder is gone, or the disk is full: the next look tells
             log.error("the death of the process of run %s could not be noted: %s", job.id, error)
+        if self.has_storage:
+            apart.hand_back(job.id, self.name)
 
 
 def refuse(job_id: str) -> None:
@@ -97,11 +102,26 @@ def refuse(job_id: str) -> None:
     raise PermissionError(f"Job {job_id} names a function that is not on the list.")
 
 
+def _trouble_with_storage(settings: Settings) -> str | None:
+    """Return why this worker cannot do runs as the others do, as a sentence; None if it can."""
+    if settings.storage_url:
+        return apart.problem()
+    if is_home(settings.runs_dir):
+        return (
+            "Workers on other machines may have the runs of this folder. Set TRAINER_STORAGE_URL as for `python -m "
+            f"trainer sync`; or, if there is no storage any more, remove {settings.runs_dir / SYNC_DIR}."
+        )
+    return None
+
+
 def work(settings: Settings) -> int:
     """Wait for runs until SIGTERM or SIGINT; return the exit status."""
     configure_json_logs("trainer", settings.log_level)
     if not settings.redis_url:
         log.error("Set TRAINER_REDIS_URL to the queue's address, such as redis://127.0.0.1:6379/0.")
+        return 2
+    if (trouble := _trouble_with_storage(settings)) is not None:
+        log.error("%s", trouble)
         return 2
     connection = Redis.from_url(settings.redis_url, socket_connect_timeout=5, health_check_interval=30)
     queues = [Queue(name, connection=connection, serializer=JSONSerializer) for name in QUEUE_NAMES]
@@ -114,6 +134,7 @@ def work(settings: Settings) -> int:
             log_job_description=False,
         )
         worker.runs_dir, worker.lost_runs = settings.runs_dir, LostRuns(settings.runs_dir, queues)
+        worker.has_storage = bool(settings.storage_url)
         worker.work(logging_level="WARNING", with_scheduler=False)  # its INFO tells of every look at the queue
     except redis.exceptions.ConnectionError:
         log.error("The queue at TRAINER_REDIS_URL does not answer; start it, or correct the address.")
