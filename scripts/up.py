@@ -8,6 +8,7 @@ to runs/logs/<service>.log; VERBOSE=1 shows the logs as they grow.
 import fcntl
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -90,8 +91,21 @@ def queue_service(settings: Settings, port: int, redis_url: str) -> Service:
     )
 
 
+def storage_answers(runs: Path) -> Callable[[Service], bool]:
+    """Return a check that is true once the storage has answered the service."""
+    before = time.time()
+
+    def check(service: Service) -> bool:
+        try:
+            return (runs / ".sync" / "alive").stat().st_mtime > before
+        except FileNotFoundError:
+            return False
+
+    return check
+
+
 def python_services(settings: Settings, redis_url: str) -> list[Service]:
-    """Return inference, gateway, worker and frontend."""
+    """Return inference, gateway, worker and frontend; and what keeps a storage in step, where one is set."""
     logs = settings.folder(settings.runs_dir) / "logs"
     environment = settings.environment(redis_url)
     without_key = {name: value for name, value in environment.items() if name != "GATEWAY_ADMIN_KEY"}
@@ -101,6 +115,8 @@ def python_services(settings: Settings, redis_url: str) -> list[Service]:
         "worker": (["trainer", "worker"], worker_registered(redis_url)),
         "frontend": (["services.frontend"], answers(settings.url("frontend") + "/_stcore/health")),
     }
+    if environment.get("TRAINER_STORAGE_URL"):
+        modules["sync"] = (["trainer", "sync"], storage_answers(settings.folder(settings.runs_dir)))
     return [
         Service(
             name,

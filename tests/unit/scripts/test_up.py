@@ -139,6 +139,16 @@ def test_an_admin_key_of_the_environment_reaches_the_gateway_alone(monkeypatch: 
     assert [service.name for service in services if "GATEWAY_ADMIN_KEY" in service.environment] == ["gateway"]
 
 
+def test_what_keeps_a_storage_in_step_is_started_where_one_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def names() -> list[str]:
+        return [service.name for service in python_services(settings(), "redis://127.0.0.1:7000/0")]
+
+    monkeypatch.delenv("TRAINER_STORAGE_URL", raising=False)
+    assert "sync" not in names()
+    monkeypatch.setenv("TRAINER_STORAGE_URL", "s3://bucket/halfface")
+    assert names()[-1] == "sync"
+
+
 def test_services_that_belong_together_get_the_same_addresses_and_folders(tmp_path: Path) -> None:
     given = settings(gateway_port=6001, gateway_host="::", models_dir=tmp_path, runs_dir=Path("elsewhere"))
     environment = given.environment("redis://127.0.0.1:7000/0")
