@@ -60,7 +60,7 @@ class Killer:
 
     Args:
         runs_dir: the folder of all runs, on this machine.
-        kinds: what to kill, in turn; what cannot be killed just now is passed over.
+        kinds: what to kill, in turn.
         every_s: seconds between two kills, on average.
         seed: of the pauses and of the choice among several trainings.
         kill_queue: ends the queue server and returns its process ids; None where it is not ours.
@@ -81,7 +81,6 @@ class Killer:
         self._pauses = pauses(every_s, seed)
         self._chance = random.Random(seed + 1)  # noqa: S311
         self._due = time.monotonic() + next(self._pauses)
-        self._turn = 0
         self._hit_at: dict[str, Path | None] = {}
 
     @property
@@ -90,15 +89,12 @@ class Killer:
         return time.monotonic() >= self._due and (self._most is None or len(self.kills) < self._most)
 
     def strike(self, holders: Holders) -> Kill | None:
-        """Kill the next kind that can be killed now, and return it; None if there is none, to be tried again soon."""
-        for ahead in range(len(self._kinds)):
-            kill = self._strike(self._kinds[(self._turn + ahead) % len(self._kinds)], holders)
-            if kill:
-                self._turn += ahead + 1
-                self._due = time.monotonic() + next(self._pauses)
-                self.kills.append(kill)
-                return kill
-        return None
+        """Kill the kind whose turn it is, and return what was done; None if that is not there now: try again soon."""
+        kill = self._strike(self._kinds[len(self.kills) % len(self._kinds)], holders)
+        if kill:
+            self._due = time.monotonic() + next(self._pauses)
+            self.kills.append(kill)
+        return kill
 
     def _strike(self, kind: Kind, holders: Holders) -> Kill | None:
         if kind == "queue":
