@@ -31,13 +31,14 @@ GROUPS: Final = {
     "Hiding": ("hide_after", "hide_share", "other_share"),
     "Augmentation": ("flip", "shift", "rotate_degrees", "zoom", "contrast", "erase", "mixup"),
     "Teaching": TEACHING,
-    "Run": ("validation_share", "duplicate_similarity", "seed", "checkpoint_seconds"),
+    "Run": ("epoch_faces", "validation_share", "duplicate_similarity", "select", "seed", "checkpoint_seconds"),
 }
 NAMES: Final = {
     "ema_decay": "EMA decay",
     "max_pool": "Max-pool",
     "warmup_steps": "Warm-up steps",
     "rotate_degrees": "Rotation (degrees)",
+    "select": "Best epoch by",
     "checkpoint_seconds": "Checkpoint every (s)",
 }
 """Names of settings for people, where the schema's name does not serve."""

@@ -76,8 +76,15 @@ def test_a_running_run_that_shall_stop_is_shown_as_cancelling(run: RunFolder) ->
     assert run.job().state is JobState.RUNNING
 
 
-@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.CANCELLED, JobState.FINISHED, JobState.FAILED])
-def test_only_a_running_run_is_cancelling(run: RunFolder, state: JobState) -> None:
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.INTERRUPTED])
+def test_a_run_that_waits_is_cancelling_too(run: RunFolder, state: JobState) -> None:
+    run.set_state(RunState(state=state))
+    run.ask_to_cancel()
+    assert run.job().state is JobState.CANCELLING
+
+
+@pytest.mark.parametrize("state", [JobState.CANCELLED, JobState.FINISHED, JobState.FAILED])
+def test_a_run_that_has_ended_is_not_cancelling(run: RunFolder, state: JobState) -> None:
     run.set_state(RunState(state=state))
     run.ask_to_cancel()
     assert run.job().state is state

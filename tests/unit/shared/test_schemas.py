@@ -47,7 +47,7 @@ def test_training_settings_do_not_change() -> None:
         ("size", 225),
         ("validation_share", 0),
         ("validation_share", 0.5),
-        ("precision", "fp16"),
+        ("precision", "fp8"),
         ("seed", -1),
         ("seed", 2**31),
         ("checkpoint_seconds", 301),
