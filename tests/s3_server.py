@@ -1,5 +1,6 @@
 """An S3 server for tests: moto's, over HTTP on the loopback, in a thread of the test's process."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,12 @@ class S3Server:
             "TRAINER_STORAGE_URL": f"s3://{BUCKET}/{folder}",
             "TRAINER_STORAGE_ENDPOINT": self.endpoint,
         }
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys in the bucket that begin so."""
+        answer = requests.get(f"{self.endpoint}/{BUCKET}", {"list-type": "2", "prefix": prefix}, timeout=30)
+        answer.raise_for_status()
+        return re.findall(r"<Key>(.*?)</Key>", answer.text)
 
     def start(self) -> None:
         """Answer, at the same address as before."""

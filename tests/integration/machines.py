@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.run_folder import RunFolder
+from shared.schemas import JobState
 from tests.integration.rooms import Rooms
 from tests.s3_server import S3Server
 
-LEASE_SECONDS = 6
+LEASE_SECONDS = 10
 """Short, so that a test need not wait for long; long enough for a training process that is starved for a while."""
 
 
@@ -20,8 +21,9 @@ class Machine(Rooms):
 
     def __init__(self, folder: Path, data_dir: Path, queue_url: str, s3: S3Server) -> None:
         super().__init__(folder, data_dir, queue_url)
+        self.s3, self.storage = s3, folder.parent.name
         self.environment = {
-            **s3.environment(folder.parent.name),
+            **s3.environment(self.storage),
             "TRAINER_REDIS_URL": queue_url,
             "TRAINER_DATA_DIR": str(data_dir),
             "TRAINER_RUNS_DIR": str(self.runs),
@@ -49,6 +51,11 @@ class Machine(Rooms):
         finally:
             process.terminate()
             assert process.wait(60) == 0
+
+    def has_stored(self, run: RunFolder) -> bool:
+        """Return whether the run trains and the storage has a checkpoint of it."""
+        assert run.state().state in (JobState.QUEUED, JobState.RUNNING), "it has ended before it could be disturbed"
+        return bool(self.s3.keys(f"{self.storage}/runs/{run.id}/checkpoints/"))
 
     def copy(self, run: RunFolder) -> RunFolder:
         """Return the run's folder on this machine."""

@@ -4,7 +4,7 @@ import enum
 
 from pydantic import BaseModel
 
-from trainer.storage.files import GATEWAYS, gives_way, is_checkpoint
+from trainer.storage.files import DEATHS_FILE, GATEWAYS
 from trainer.storage.store import Item
 
 
@@ -31,14 +31,12 @@ class Step(enum.Enum):
     NOTHING = enum.auto()
     PUT = enum.auto()
     FETCH = enum.auto()
-    ADOPT = enum.auto()
-    """The same on both sides already."""
     REMOVE_THERE = enum.auto()
     REMOVE_HERE = enum.auto()
 
 
 def decide(name: str, here: tuple[int, int] | None, there: Item | None, known: Known | None, holder: Holder) -> Step:
-    """Return what the gateway's machine does about a file.
+    """Return what the gateway's machine does about a file that is no weights.
 
     Args:
         name: in the run's folder.
@@ -55,11 +53,9 @@ def decide(name: str, here: tuple[int, int] | None, there: Item | None, known: K
     if name in GATEWAYS and known is not None:
         return _bring_there(here, there)
     if holder is Holder.ELSEWHERE and name not in GATEWAYS:
-        return _take_from_there(name, here, there) if changed_there and (there or gives_way(name)) else Step.NOTHING
+        return _take_from_there(name, here, there) if changed_there and (there or name == DEATHS_FILE) else Step.NOTHING
     if changed_there and not (changed_here and (holder is Holder.HOME or name in GATEWAYS)):
         return _take_from_there(name, here, there)
-    if here and there and known is None and is_checkpoint(name) and here[1] == there.size:
-        return Step.ADOPT
     return _bring_there(here, there)
 
 
@@ -70,9 +66,9 @@ def _bring_there(here: tuple[int, int] | None, there: Item | None) -> Step:
 
 
 def _take_from_there(name: str, here: tuple[int, int] | None, there: Item | None) -> Step:
-    """Follow the storage; of what is gone there only what gives way is removed here too."""
+    """Follow the storage; of what is gone there nothing is removed here but the count of deaths."""
     if there:
-        return Step.ADOPT if here and is_checkpoint(name) and here[1] == there.size else Step.FETCH
+        return Step.FETCH
     if not here:
         return Step.NOTHING
-    return Step.REMOVE_HERE if gives_way(name) else Step.PUT
+    return Step.REMOVE_HERE if name == DEATHS_FILE else Step.PUT

@@ -17,6 +17,7 @@ EXPORT_DIR: Final = "export"
 """Made from the weights, and copied to the models: it is not mirrored."""
 
 BEST_FILE: Final = "best.safetensors"
+DEATHS_FILE: Final = "deaths"
 
 
 def is_mirrored(name: str) -> bool:
@@ -35,9 +36,9 @@ def is_weights(name: str) -> bool:
     return is_checkpoint(name) or name == BEST_FILE
 
 
-def gives_way(name: str) -> bool:
-    """Return whether a file that a worker has removed is removed here too."""
-    return is_checkpoint(name) or name == "deaths"
+def reached(names: Iterable[str]) -> str:
+    """Return the name of the newest checkpoint among names, empty without one."""
+    return max(filter(is_checkpoint, names), default="")
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ import logging
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -24,7 +24,7 @@ from trainer.errors import StorageError
 from trainer.run_lock import only_one
 from trainer.settings import Settings
 from trainer.storage import is_home
-from trainer.storage.files import CANCEL_FILE, REQUEST_FILE, STATE_FILE, is_checkpoint, stamps
+from trainer.storage.files import CANCEL_FILE, REQUEST_FILE, STATE_FILE, reached, stamps
 from trainer.storage.lease import Lease, LeaseNote
 from trainer.storage.mirror import Mirror
 from trainer.storage.models import fetch_model, fetch_needed, put_model
@@ -130,7 +130,7 @@ class Loan:
         """Fetch what the run needs; where that fails, give it back and return False."""
         try:
             if self.is_home:
-                (self._run.path / LEASE_FILE).unlink(missing_ok=True)  # of the one who had it before
+                self._take_over_from_elsewhere()
             else:
                 self._fetch()
         except (HalffaceError, OSError) as error:
@@ -162,7 +162,7 @@ class Loan:
             with only_one(self._run, wait_s=0) as alone:
                 if not alone:
                     raise StorageError("A process of this machine that has lost the run is still stopping.")
-        if _reached(stamps(folder)) > _reached(self._mirror.listed()):
+        if reached(stamps(folder)) > reached(self._mirror.listed()):
             log.info("run %s goes on from what is still here", self._run.id)
             self._mirror.recall()
             self._fetch_anew(REQUEST_FILE, CANCEL_FILE, STATE_FILE, "history.jsonl")
@@ -170,6 +170,13 @@ class Loan:
             shutil.rmtree(folder, ignore_errors=True)
             self._mirror.fetch_all()
         fetch_needed(self._storage, self._settings.runs_dir, self._settings.models_dir, self._run)
+
+    def _take_over_from_elsewhere(self) -> None:
+        """Fetch, into the gateway's folder, the checkpoints of a worker that got further than what lies there."""
+        (self._run.path / LEASE_FILE).unlink(missing_ok=True)
+        there = self._mirror.listed()
+        if reached(there) > reached(stamps(self._run.path)):
+            self._mirror.fetch_weights(there)
 
     def _fetch_anew(self, *names: str) -> None:
         there = self._mirror.listed()
@@ -262,11 +269,6 @@ def _state(content: bytes) -> JobState | None:
         return RunState.model_validate_json(content).state
     except ValidationError:
         return None
-
-
-def _reached(names: Iterable[str]) -> str:
-    """Return the name of the newest checkpoint among names, empty without one."""
-    return max(filter(is_checkpoint, names), default="")
 
 
 def hand_back(run_id: str, settings: Settings, owner: str) -> None:

@@ -116,14 +116,16 @@ class Mirror:
         """Learn from the storage what is there: checkpoints of equal size are the same, all else counts as changed."""
         here = stamps(self.folder)
         for name, item in self.listed().items():
-            same = is_checkpoint(name) and name in here and here[name][1] == item.size
-            mtime_ns, size = here[name] if same else (0, -1)
+            mtime_ns, size = here[name] if _is_same(name, here, {name: item}) else (0, -1)
             self.known[name] = Known(version=item.version, mtime_ns=mtime_ns, size=size)
 
     def reconcile(
-        self, there: Mapping[str, Item], holder: Holder, before_state: Callable[[bytes], None] = lambda content: None
+        self,
+        there: Mapping[str, Item],
+        holder: Holder,
+        before_state: Callable[[bytes], None] = lambda content: None,
     ) -> bool:
-        """Bring both sides together, as the gateway's machine; return whether the state here has changed.
+        """Bring both sides together but for weights, as the gateway's machine; return whether the state here changed.
 
         Args:
             there: what the storage has of the run now.
@@ -132,6 +134,8 @@ class Mirror:
         """
         here, state_changed = stamps(self.folder), False
         for name in in_order({*here, *self.known, *there}):
+            if is_weights(name):
+                continue
             step = decide(name, here.get(name), there.get(name), self.known.get(name), holder)
             if step is Step.FETCH and name == STATE_FILE:
                 state_changed = self._fetch_state(before_state)
@@ -166,17 +170,40 @@ class Mirror:
                 self.put(name)
             case Step.FETCH:
                 self.fetch(name, there[name])
-            case Step.ADOPT:
-                self._note(name, there[name].version)
             case Step.REMOVE_THERE:
                 self._storage.delete([self.prefix + name])
                 self.known.pop(name, None)
             case Step.REMOVE_HERE:
-                self._remove_here(name, there)
+                (self.folder / name).unlink(missing_ok=True)
+                self.known.pop(name, None)
 
-    def _remove_here(self, name: str, there: Mapping[str, Item]) -> None:
-        """Remove what gave way to newer ones; a checkpoint that merely vanished from the storage stays here."""
-        newer = [other for other in there if is_checkpoint(other) and other > name]
-        if not is_checkpoint(name) or len(newer) >= CHECKPOINTS_KEPT:
-            (self.folder / name).unlink(missing_ok=True)
-        self.known.pop(name, None)
+    def put_weights(self, there: Mapping[str, Item]) -> None:
+        """Make the weights in the storage those that are here.
+
+        Args:
+            there: what the storage has of the run now.
+        """
+        here = stamps(self.folder)
+        for name in in_order(filter(is_weights, here)):
+            if not _is_same(name, here, there):
+                self.put(name)
+        self._storage.delete(self.prefix + name for name in there if is_weights(name) and name not in here)
+
+    def fetch_weights(self, there: Mapping[str, Item]) -> None:
+        """Fetch the weights of the storage, and remove the checkpoints here that gave way to two newer ones.
+
+        Args:
+            there: what the storage has of the run now.
+        """
+        here = stamps(self.folder)
+        for name in in_order(filter(is_weights, there)):
+            if not _is_same(name, here, there):
+                self.fetch(name, there[name])
+        for name in set(filter(is_checkpoint, here)) - set(there):
+            if len([other for other in there if is_checkpoint(other) and other > name]) >= CHECKPOINTS_KEPT:
+                (self.folder / name).unlink(missing_ok=True)
+
+
+def _is_same(name: str, here: Mapping[str, tuple[int, int]], there: Mapping[str, Item]) -> bool:
+    """Return whether a checkpoint, which never changes, is whole on both sides."""
+    return is_checkpoint(name) and name in here and name in there and here[name][1] == there[name].size

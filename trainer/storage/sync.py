@@ -5,6 +5,9 @@ fetches what a worker elsewhere did, and removes from the storage what the gatew
 anything here but checkpoints that gave way to newer ones. It sees all leases, so it is the one that queues lost runs
 again, in place of the workers.
 
+Checkpoints are large, so they travel only while nobody has the run, and not at all once it has finished: those that a
+worker here left are put before the run is queued again, and those of a run that stopped elsewhere are fetched last.
+
 `runs/.sync/` holds what each run's files were when both sides were last the same. Without it (a new disk) the runs of
 the storage are fetched, and where both sides have a file, the storage is right.
 """
@@ -35,7 +38,7 @@ from trainer.errors import FileChangedError, StorageError
 from trainer.settings import Settings
 from trainer.storage import SYNC_DIR
 from trainer.storage.decisions import Holder
-from trainer.storage.files import REQUEST_FILE, STATE_FILE, is_mirrored
+from trainer.storage.files import REQUEST_FILE, STATE_FILE, is_mirrored, reached, stamps
 from trainer.storage.lease import RENEWALS, LeaseNote, Watch
 from trainer.storage.lost import LostEverywhere
 from trainer.storage.memory import Memories, Memory
@@ -47,6 +50,7 @@ from trainer.storage.store import Storage, open_storage
 log = logging.getLogger(__name__)
 
 LOST_EVERY_S: Final = 15.0
+STOPPED: Final = frozenset({JobState.CANCELLED, JobState.FAILED})
 ALIVE_FILE: Final = "alive"
 """In `SYNC_DIR`: touched when the storage has answered at the start, and after each round that went well."""
 
@@ -65,6 +69,7 @@ class Sync:
         self._memories = Memories(settings.runs_dir / SYNC_DIR)
         self._watch = Watch(storage, settings.storage_lease_seconds / RENEWALS)
         self._lost = LostEverywhere(settings.runs_dir, queues)
+        self._stopped: list[RunFolder] = []
         self._models: set[str] = set()
         self._serving: bytes | None = None
         self._looked_for_lost_s, self._is_first, self._has_changed = 0.0, True, False
@@ -72,6 +77,7 @@ class Sync:
     def round(self) -> None:
         """Look at everything once. Raises StorageError, also where only the queue does not answer."""
         self._lost.free.clear()
+        self._stopped.clear()
         self._put_models()
         waiting = self._waiting()
         looks = [self._look(run, waiting) for run in self._runs()]
@@ -86,6 +92,8 @@ class Sync:
             except RedisError as error:
                 raise StorageError("The queue at TRAINER_REDIS_URL does not answer.") from error
             self._looked_for_lost_s = time.monotonic()
+        for run in self._stopped[:1]:  # the next rounds see to the others: a wish to cancel must not wait for them
+            self._fetch_weights(run)
 
     def _runs(self) -> Iterator[RunFolder]:
         """Yield the runs here; the first time also those that only the storage has and that were never here."""
@@ -132,19 +140,29 @@ class Sync:
         there = {name: item for name, item in listed.items() if is_mirrored(name)}
         note = self._watch.holder(run.id, listed.get(LEASE_FILE))
         holder = Holder.NOBODY if note is None else Holder.HOME if note.home else Holder.ELSEWHERE
-        before = _changed_ns(run)
-        changed = Mirror(self._storage, run.path, memory.files).reconcile(there, holder, self._fetch_made)
+        before, mirror = _changed_ns(run), Mirror(self._storage, run.path, memory.files)
+        changed = mirror.reconcile(there, holder, self._fetch_made)
         _show_holder(run, note if holder is Holder.ELSEWHERE else None)
+        state, is_behind = run.state().state, False
         if holder is Holder.NOBODY:
+            if state != JobState.FINISHED and reached(stamps(run.path)) > reached(there):
+                mirror.put_weights(there)
+            is_behind = state in STOPPED and reached(stamps(run.path)) < reached(there)
+            self._stopped += [run] if is_behind else []
             self._lost.free.add(run.id)
         if run.id in self._watch.taken_away:
             self._watch.taken_away.remove(run.id)
             self._lost.dead.add(run.id)
             changed = True
         known = memory.files.get(STATE_FILE)
-        settled = holder is Holder.NOBODY and run.state().state in (*_ENDED, JobState.QUEUED)
+        settled = holder is Holder.NOBODY and state in (*STOPPED, JobState.FINISHED, JobState.QUEUED) and not is_behind
         memory.rests = known.mtime_ns if settled and known and before == known.mtime_ns == _changed_ns(run) else None
         return changed
+
+    def _fetch_weights(self, run: RunFolder) -> None:
+        mirror = Mirror(self._storage, run.path)
+        with suppress(FileChangedError):
+            mirror.fetch_weights(mirror.listed())
 
     def _fetch_made(self, content: bytes) -> None:
         """Fetch the model of a run that has finished, before anybody here sees that it has."""
@@ -185,9 +203,6 @@ class Sync:
             if serving != self._serving:
                 self._storage.put(ACTIVE_KEY, serving)
                 self._serving = serving
-
-
-_ENDED: Final = frozenset(JobState) - OPEN_STATES
 
 
 def _is_run(path: Path) -> bool:

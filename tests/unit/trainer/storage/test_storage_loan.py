@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.model_folder import list_models, read_card, write_active
-from shared.run_folder import RunState
+from shared.run_folder import RunFolder, RunState
 from shared.schemas import JobState
 from tests.s3_server import S3Server
 from tests.unit.gateway.folders import write_small_model
@@ -33,6 +33,11 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def checkpoints(home: Home, run: RunFolder) -> list[str]:
+    """Return the run's checkpoints in the storage."""
+    return list(open_storage(home.settings).files(f"runs/{run.id}/checkpoints/"))
+
+
 def never() -> bool:
     return False
 
@@ -46,7 +51,7 @@ def test_a_run_is_done_elsewhere_and_its_model_arrives_whole(home: Home, sync: S
         worker.train(run)
         until(lambda: sync.round() or run.state().state == JobState.RUNNING)
         assert run.is_lent()
-        until(lambda: sync.round() or (run.path / "checkpoints" / "step-1.safetensors").exists())
+        until(lambda: checkpoints(home, run) == ["step-1.safetensors"])
         model = worker.finish(run)
         sync.round()
         assert run.state().state == JobState.RUNNING
@@ -161,9 +166,9 @@ def test_a_run_that_cannot_be_brought_back_stays_interrupted_and_goes_on_from_th
         assert stop_asked is not None
         assert kept.state().state == JobState.QUEUED
         assert (kept.path / "checkpoints" / "step-7.safetensors").exists()
-        kept.set_state(RunState(state=JobState.INTERRUPTED))
+        kept.set_state(RunState(state=JobState.CANCELLED))
     sync.round()
-    assert run.state().state == JobState.INTERRUPTED
+    assert run.state().state == JobState.CANCELLED
     assert (run.path / "checkpoints" / "step-7.safetensors").exists()
 
 
@@ -244,12 +249,37 @@ def test_a_worker_of_the_gateways_machine_takes_the_lease_and_leaves_the_folder(
         home.train(run)
         sync.round()
         assert not run.is_lent()
-        assert "checkpoints/step-1.safetensors" in open_storage(home.settings).files(f"runs/{run.id}/")
+        assert (open_storage(home.settings).read(f"runs/{run.id}/state.json") or (b"", ""))[0] == (
+            run.path / "state.json"
+        ).read_bytes()
         home.finish(run)
     sync.round()
     assert run.state().state == JobState.FINISHED
     with lent(home.submit().id, worker.settings, "worker", lambda: True) as stop_asked:
         assert stop_asked is None  # it has to stop before the run is there
+
+
+def test_a_run_goes_on_from_the_newest_checkpoint_wherever_it_was_written(
+    home: Home, sync: Sync, worker: Machine
+) -> None:
+    run = home.submit()
+    sync.round()
+    with lent(run.id, home.settings, "at home", never):
+        home.train(run, step=1)
+        run.set_state(RunState(state=JobState.INTERRUPTED))
+    assert checkpoints(home, run) == []
+    sync.round()
+    assert checkpoints(home, run) == ["step-1.safetensors"]
+    with lent(run.id, worker.settings, "worker", never):
+        assert (worker.copy(run).path / "checkpoints" / "step-1.safetensors").exists()
+        worker.train(run, step=2)
+        worker.copy(run).set_state(RunState(state=JobState.INTERRUPTED))
+    sync.round()
+    with lent(run.id, home.settings, "at home", never):
+        assert sorted(path.name for path in (run.path / "checkpoints").iterdir()) == [
+            "step-1.safetensors",
+            "step-2.safetensors",
+        ]
 
 
 def test_no_file_of_the_storage_leaves_the_folders(home: Home, sync: Sync, worker: Machine, tmp_path: Path) -> None:

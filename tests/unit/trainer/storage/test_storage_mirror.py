@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from shared.run_folder import RunFolder, RunState
 from shared.schemas import JobRequest, JobState
 from trainer.storage.decisions import Holder, Known, Step, decide
-from trainer.storage.files import GATEWAYS, gives_way, in_order, is_mirrored, stamps
+from trainer.storage.files import DEATHS_FILE, GATEWAYS, in_order, is_mirrored, stamps
 from trainer.storage.mirror import Mirror
 from trainer.storage.store import Item, Storage
 
-NAMES = st.sampled_from(["request.json", "state.json", "cancel", "log.txt", "deaths", "checkpoints/step-1"])
+NAMES = st.sampled_from(["request.json", "state.json", "cancel", "log.txt", "deaths"])
 HERE = st.none() | st.tuples(st.integers(0, 2), st.integers(0, 2))
 THERE = st.none() | st.builds(Item, size=st.integers(0, 2), version=st.sampled_from("abc"))
 KNOWN = st.none() | st.builds(Known, version=st.sampled_from("abc"), mtime_ns=st.integers(0, 2), size=st.integers(0, 2))
@@ -57,11 +57,11 @@ def write(folder: Path, name: str, text: str) -> None:
 
 
 @given(NAMES, HERE, THERE, KNOWN, st.sampled_from(Holder))
-def test_nothing_here_is_lost_but_what_gives_way(
+def test_nothing_here_is_lost_but_the_count_of_deaths(
     name: str, here: tuple[int, int] | None, there: Item | None, known: Known | None, holder: Holder
 ) -> None:
     step = decide(name, here, there, known, holder)
-    assert step is not Step.REMOVE_HERE or (gives_way(name) and there is None and here is not None)
+    assert step is not Step.REMOVE_HERE or (name == DEATHS_FILE and there is None and here is not None)
     assert step is not Step.FETCH or there is not None
     assert step is not Step.PUT or here is not None
     if name in GATEWAYS and here is not None:
@@ -97,33 +97,50 @@ def test_a_new_run_is_in_the_storage_as_it_is_here(storage: Storage, run: RunFol
     assert content(elsewhere(here, tmp_path / "there").folder) == content(run.path)
 
 
-def test_what_a_worker_elsewhere_writes_arrives_and_what_it_removed_goes(
+def test_what_a_worker_elsewhere_writes_arrives_and_its_weights_once_asked_for(
     storage: Storage, run: RunFolder, tmp_path: Path
 ) -> None:
     here = mirror(storage, run)
     worker = elsewhere(here, tmp_path / "there")
     for step in range(1, 5):
+        write(worker.folder, "best.safetensors", "x" * step)
         write(worker.folder, f"checkpoints/step-{step}.safetensors", "x" * step)
         (worker.folder / "checkpoints" / f"step-{step - 2}.safetensors").unlink(missing_ok=True)
         write(worker.folder, "progress.json", f"{step}")
         RunFolder(worker.folder).set_state(RunState(state=JobState.RUNNING))
         worker.put_changes()
         meet(here, Holder.ELSEWHERE)
-        assert content(run.path) == content(worker.folder)
-    assert [path.name for path in sorted((run.path / "checkpoints").iterdir())] == [
-        "step-3.safetensors",
-        "step-4.safetensors",
-    ]
+        assert (run.path / "progress.json").read_text() == f"{step}"
+        assert not (run.path / "best.safetensors").exists() or step > 2
+        if step > 1:
+            here.fetch_weights(here.listed())
+            assert content(run.path) == content(worker.folder)
 
 
 def test_checkpoints_that_vanish_from_the_storage_stay_here(storage: Storage, run: RunFolder) -> None:
-    write(run.path, "checkpoints/step-1.safetensors", "x")
+    for step in range(3):
+        write(run.path, f"checkpoints/step-{step}.safetensors", "x")
     here = mirror(storage, run)
-    storage.delete([f"{here.prefix}checkpoints/step-1.safetensors", f"{here.prefix}state.json"])
+    here.put_weights(here.listed())
+    storage.delete([f"{here.prefix}checkpoints/step-{step}.safetensors" for step in (0, 1)])
+    storage.delete([f"{here.prefix}state.json"])
+    here.fetch_weights(here.listed())
     meet(here)
-    meet(here)
-    assert (run.path / "checkpoints" / "step-1.safetensors").exists()
-    assert set(here.listed()) == set(stamps(run.path))
+    assert len(list((run.path / "checkpoints").iterdir())) == 3
+    assert "state.json" in here.listed()
+
+
+def test_the_weights_of_this_machine_take_the_place_of_those_in_the_storage(
+    storage: Storage, run: RunFolder, tmp_path: Path
+) -> None:
+    here = mirror(storage, run)
+    worker = elsewhere(here, tmp_path / "there")
+    write(worker.folder, "checkpoints/step-1.safetensors", "old")
+    worker.put_changes()
+    write(run.path, "best.safetensors", "x")
+    write(run.path, "checkpoints/step-2.safetensors", "new")
+    here.put_weights(here.listed())
+    assert content(elsewhere(here, tmp_path / "next").folder) == content(run.path)
 
 
 def test_a_cancel_mark_goes_there_and_is_withdrawn_there_while_a_worker_elsewhere_has_the_run(
@@ -214,7 +231,7 @@ def test_a_folder_that_is_gone_at_the_worker_takes_nothing_from_the_storage(
 
 
 def test_a_run_of_a_lost_disk_is_fetched_whole(storage: Storage, run: RunFolder, tmp_path: Path) -> None:
-    write(run.path, "checkpoints/step-1.safetensors", "x")
+    write(run.path, "log.txt", "x")
     here = mirror(storage, run)
     again = Mirror(storage, tmp_path / "new disk" / run.id)
     meet(again)
