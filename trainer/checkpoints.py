@@ -5,21 +5,35 @@ or altered is passed over for the one before. What is random is drawn from gener
 is all there is to their state.
 """
 
+import errno
 import hashlib
 import json
+import math
+import os
+import re
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from shared.model_folder import write_atomically
 from trainer.errors import CheckpointError
 
 KEPT: Final = 2
+
+UNREADABLE: Final = (
+    SafetensorError,
+    OSError,
+    RuntimeError,  # torch's word for a file that cannot be opened
+    ValidationError,
+    KeyError,
+    json.JSONDecodeError,
+    CheckpointError,
+)
+"""What reading a checkpoint raises that is cut off, altered or out of reach."""
 
 
 class Position(BaseModel):
@@ -31,13 +45,26 @@ class Position(BaseModel):
     seconds: float = 0.0
     loss: float | None = None
     best_accuracy: float = -1.0
+    best_loss: float | None = None
+    scaler: dict[str, int | float] = {}
+    """Of a run in float16: the loss's scale and what its growth depends on."""
     config: str = ""
+
+    def judge(self, loss: float, accuracy: float, select: Literal["accuracy", "loss"]) -> bool:
+        """Note an epoch's validation; return whether it is the best so far by `select`. Of equals the first is."""
+        by_accuracy = accuracy > self.best_accuracy
+        by_loss = self.best_loss is None or loss < self.best_loss
+        if by_accuracy:
+            self.best_accuracy = accuracy
+        if by_loss and math.isfinite(loss):
+            self.best_loss = loss
+        return by_loss if select == "loss" else by_accuracy
 
 
 def save_checkpoint(
     folder: Path, position: Position, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
 ) -> Path:
-    """Write a checkpoint and remove all but the newest two.
+    """Write a checkpoint and remove all but the newest two, and what a killed process left half-written.
 
     Raises:
         OSError: no room or no permission; what was there before is untouched.
@@ -48,8 +75,9 @@ def save_checkpoint(
     flat = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     path = folder / f"step-{position.step:09d}.safetensors"
     metadata = {"position": position.model_dump_json(), "sha256": _digest(flat)}
-    write_atomically(path, save(flat, metadata=metadata))
-    for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:
+    _write(path, flat, metadata)
+    cut_off = [path for pattern in (".step-*", ".tmp*") for path in folder.glob(pattern)]  # ours, and safetensors' own
+    for old in [*sorted(folder.glob("step-*.safetensors"))[:-KEPT], *cut_off]:
         old.unlink(missing_ok=True)
     return path
 
@@ -69,7 +97,7 @@ def load_checkpoint(
     for path in paths:
         try:
             position, tensors = _read(path)
-        except (SafetensorError, OSError, ValidationError, KeyError, json.JSONDecodeError, CheckpointError):
+        except UNREADABLE:
             continue
         try:
             network.load_state_dict(_below("network.", tensors))
@@ -84,11 +112,33 @@ def load_checkpoint(
 
 
 def save_weights(path: Path, network: nn.Module, *, half: bool = False) -> None:
-    """Write a network's weights as safetensors, floats in half precision if asked."""
+    """Write a network's weights as safetensors, floats in half precision if asked. Raises OSError as above."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     if half:
         tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
-    write_atomically(path, save(tensors))
+    _write(path, tensors)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a file straight from the tensors' memory; a reader sees the old one or the new one, also after a power cut.
+
+    Raises:
+        OSError: no room or no permission; what was there before is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    try:
+        save_file(tensors, temporary, metadata)
+        with temporary.open("rb+") as file:
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))  # safetensors tells it in no other way
+        code = int(number[1]) if number else errno.EIO
+        raise OSError(code, os.strerror(code), str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[Position, dict[str, Tensor]]:
@@ -130,3 +180,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tens
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for weight, values in optimizer.state.items():
+        for key, value in values.items():
+            if value.shape == weight.shape:  # in the file it is contiguous; see `trainer.optimisation`
+                values[key] = torch.empty_like(weight, dtype=value.dtype).copy_(value)

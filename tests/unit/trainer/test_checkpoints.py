@@ -1,8 +1,13 @@
 """Checkpoints give everything back exactly, survive a cut-off file, and hold nothing that is unpickled."""
 
+import errno
 import json
+import resource
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -18,7 +23,15 @@ from trainer.optimisation import average_of, build_optimizer
 Parts = tuple[nn.Module, AveragedModel, torch.optim.Optimizer]
 
 POSITION = Position(
-    epoch=2, step=30, step_in_epoch=4, seconds=0.1 + 0.2, loss=1 / 3, best_accuracy=2 / 3, config='["é"]'
+    epoch=2,
+    step=30,
+    step_in_epoch=4,
+    seconds=0.1 + 0.2,
+    loss=1 / 3,
+    best_accuracy=2 / 3,
+    best_loss=4 / 3,
+    scaler={"scale": 65536.0, "growth_interval": 2000},
+    config='["é"]',
 )
 
 
@@ -79,6 +92,18 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(optimizer: 
     load_checkpoint(tmp_path, *resumed)
     take_steps(resumed, 5, seed=1)
     assert_same(whole, resumed)
+
+
+def test_what_the_optimiser_keeps_lies_in_memory_as_its_weight_does_also_after_a_resume(tmp_path: Path) -> None:
+    saved, loaded = make_parts(), make_parts()
+    take_steps(saved, 1)
+    save_checkpoint(tmp_path, POSITION, *saved)
+    load_checkpoint(tmp_path, *loaded)
+    state = loaded[2].state
+    (convolution,) = (weight for weight in state if weight.ndim == 4)
+    assert not convolution.is_contiguous()
+    for weight, values in state.items():
+        assert {values[key].stride() for key in ("exp_avg", "exp_avg_sq")} == {weight.stride()}
 
 
 def test_a_loss_that_is_no_number_does_not_spoil_the_checkpoint(tmp_path: Path) -> None:
@@ -148,6 +173,39 @@ def test_nothing_is_written_where_there_is_no_room_for_it(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
 
 
+@contextmanager
+def no_file_larger_than(size_bytes: int) -> Iterator[None]:
+    """Have the system refuse to write more to any file, as a full disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_that_does_not_fit_is_an_error_of_the_system_and_leaves_what_was_there(tmp_path: Path) -> None:
+    parts = make_parts()
+    save_checkpoint(tmp_path, Position(step=1), *parts)
+    save_weights(tmp_path / "w.safetensors", parts[0])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with no_file_larger_than(1000):
+        with pytest.raises(OSError, match="File too large") as refused:
+            save_checkpoint(tmp_path, Position(step=2), *parts)
+        with pytest.raises(OSError, match="File too large"):
+            save_weights(tmp_path / "w.safetensors", make_parts()[0])
+    assert refused.value.errno == errno.EFBIG
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / ".step-000000003.safetensors").write_bytes(b"ours")
+    (tmp_path / ".tmpAbCdEf").write_bytes(b"of safetensors")
+    written = save_checkpoint(tmp_path, Position(step=4), *make_parts())
+    assert list(tmp_path.iterdir()) == [written]
+    assert written.stat().st_mode & 0o777 == 0o644
+
+
 def test_a_checkpoint_is_tensors_and_json_and_holds_no_pickle(tmp_path: Path) -> None:
     parts = make_parts()
     take_steps(parts, 1)
@@ -158,6 +216,36 @@ def test_a_checkpoint_is_tensors_and_json_and_holds_no_pickle(tmp_path: Path) ->
     assert {entry["dtype"] for entry in header.values()} == {"F32", "I64"}
     ends = [entry["data_offsets"][1] for entry in header.values()]
     assert 8 + length + max(ends) == len(content)
+
+
+# --- the best epoch --------------------------------------------------------------------------------------------------
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("select", "best"), [("accuracy", [True, False, True, False, False]), ("loss", [True, True, False, False, True])]
+)
+def test_an_epoch_is_the_best_by_accuracy_or_by_loss_and_of_equals_the_first_is(
+    select: Literal["accuracy", "loss"], best: list[bool]
+) -> None:
+    position = Position()
+    epochs = [(1.5, 0.5), (1.2, 0.4), (1.4, 0.6), (1.2, 0.6), (1.1, 0.2)]
+    judged = [position.judge(loss, accuracy, select) for loss, accuracy in epochs]
+    assert judged == best
+    assert (position.best_loss, position.best_accuracy) == (1.1, 0.6)
+
+
+def test_a_loss_that_is_no_number_is_the_best_only_where_there_is_no_other() -> None:
+    position = Position()
+    assert [position.judge(loss, 0.5, "loss") for loss in (NAN, NAN, 1.5, NAN, 1.6, 1.4)] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 # --- weights alone ---------------------------------------------------------------------------------------------------
