@@ -236,6 +236,9 @@ class TrainSettings(Wire):
     architecture: Architecture = Field("resnet18", description="torchvision's network of that name.")
     max_pool: bool = Field(False, description="Keep the stem's max-pool (off for 48 x 48 faces).")
     epochs: int = Field(20, ge=1, le=1000, description="Passes over the training part.")
+    epoch_faces: int | None = Field(
+        None, ge=1, description="Faces in an epoch, others in the next; the whole training part if absent."
+    )
     batch_size: int = Field(128, ge=2, le=4096)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(1.5e-3, gt=0, le=10, description="Peak, after the warm-up.")
@@ -263,9 +266,20 @@ class TrainSettings(Wire):
     )
     distill_weight: float = Field(0.0, ge=0, le=1, description="Share of the loss that is the teacher's soft labels.")
     distill_temperature: float = Field(2.0, gt=0, le=20, description="Softens teacher and student alike.")
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        "auto", description="Of the arithmetic; auto takes 16 bits where the device is fast with them."
+    )
+    select: Literal["accuracy", "loss"] = Field(
+        "accuracy", description="By what in validation the best epoch is found."
+    )
     seed: int = Field(0, ge=0, lt=2**31)
     checkpoint_seconds: float = Field(120.0, gt=0, le=300, description="Longest time between two checkpoints.")
+
+    @model_validator(mode="after")
+    def _grows(self) -> "TrainSettings":
+        if self.grow_from is not None and self.grow_from > self.size:
+            raise field_error("grow_from", f"must be at most size, which is {self.size}")
+        return self
 
 
 JobKind = Literal["train", "fine-tune", "evaluate", "export", "study"]
@@ -434,6 +448,7 @@ class MetricRow(Answer):
     train_loss: float
     validation_loss: float
     validation_accuracy: float
+    validation_seconds: float | None = Field(None, description="Time that the validation took, not in `seconds`.")
     learning_rate: float
     size: int
 

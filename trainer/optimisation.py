@@ -1,8 +1,9 @@
-"""Optimiser, learning-rate schedule and the average of the weights, by the settings."""
+"""Optimiser, learning-rate schedule, what a teacher adds to the loss, and the average of the weights."""
 
 import math
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -12,14 +13,19 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def build_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Return AdamW or SGD with Nesterov momentum; biases and normalisation weights are not decayed."""
+    """Return AdamW or SGD with Nesterov momentum; biases and normalisation weights are not decayed.
+
+    AdamW is PyTorch's fused one: one pass over the memory, a third of the time of the plain one on a CPU. It goes
+    through weight, gradient and state in the order of memory, so all must have one layout. Autograd and the optimiser
+    see to that; `trainer.checkpoints` does after a resume.
+    """
     decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     plain = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     if settings.optimizer == "sgd":
         nesterov = settings.momentum > 0
         return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=nesterov)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def learning_rate(step: int, total_steps: int, settings: TrainSettings) -> float:
@@ -29,6 +35,18 @@ def learning_rate(step: int, total_steps: int, settings: TrainSettings) -> float
         return settings.learning_rate * (step + 1) / warmup
     progress = (step - warmup) / max(1, total_steps - warmup)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def distillation(logits: Tensor, target: Tensor, temperature: float) -> Tensor:
+    """Return the loss against what a teacher answers to the same faces (Hinton et al. 2015).
+
+    Args:
+        logits: of the network, (N, 7).
+        target: the teacher's, (N, 7).
+        temperature: softens both alike.
+    """
+    own, taught = (F.log_softmax(each.float() / temperature, dim=1) for each in (logits, target))
+    return F.kl_div(own, taught, reduction="batchmean", log_target=True) * temperature**2
 
 
 def average_of(network: nn.Module, decay: float) -> AveragedModel:

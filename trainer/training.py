@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the customary name
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -23,13 +22,17 @@ from shared.model_folder import write_atomically
 from shared.preprocessing import InputSpec, hide_and_normalise
 from shared.run_folder import RunFolder
 from shared.schemas import JobProgress, MetricRow, TrainSettings
-from trainer.augmentation import Blend, ViewMix, augment, step_rng, view_mix
+from trainer.augmentation import Blend, augment, step_rng, view_mix
 from trainer.checkpoints import Position, load_checkpoint, save_checkpoint, save_weights
 from trainer.data import Dataset
+from trainer.devices import choose_arithmetic, choose_device
 from trainer.distributed import ALONE, Group
 from trainer.errors import CheckpointError, DivergedError, Stopped
 from trainer.evaluation import accuracy, cross_entropy, logits_of, torch_forward
-from trainer.optimisation import average_of, build_optimizer, class_weights, learning_rate
+from trainer.optimisation import average_of, build_optimizer, class_weights, distillation, learning_rate
+from trainer.plan import Plan
+
+__all__ = ["Hooks", "Plan", "Run", "choose_device", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -38,58 +41,13 @@ EPOCH_STREAM = 1 << 40
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to train: settings, what is hidden, and the sizes that follow from the data."""
-
-    settings: TrainSettings
-    train_on: str
-    faces: int
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return max(1, self.faces // min(self.settings.batch_size, self.faces))
-
-    @property
-    def steps(self) -> int:
-        return self.steps_per_epoch * self.settings.epochs
-
-    def size_at(self, epoch: int) -> int:
-        """Return the input size of an epoch: three equal stages from `grow_from` to `size`, in multiples of 8."""
-        start, end = self.settings.grow_from or self.settings.size, self.settings.size
-        stage = 2 if epoch == self.settings.epochs - 1 else 3 * epoch // self.settings.epochs
-        return end if stage == 2 else start + (end - start) * stage // 2 // 8 * 8
-
-    def mix_at(self, step: int) -> ViewMix:
-        """Return what is hidden at a step: nothing before `hide_after`, then the view."""
-        hidden = step >= self.settings.hide_after * self.steps
-        settings = self.settings
-        return view_mix(self.train_on, settings.hide_share, settings.other_share) if hidden else view_mix("full")
-
-
-@dataclass(frozen=True)
 class Hooks:
-    """How a run speaks to the outside: progress out, the wish to stop in. Called often; both must be quick."""
+    """How a run speaks to the outside: progress out, the wish to stop in. Called often; all must be quick."""
 
     progress: Callable[[JobProgress], None] = lambda progress: None
     stop_asked: Callable[[], bool] = lambda: False
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device for `auto`, `cpu`, `cuda` or `mps`; auto takes a GPU where there is one."""
-    if name != "auto":
-        return torch.device(name)
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-
-
-def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Return bfloat16 where the device multiplies it in hardware (auto) or where it is asked for, else float32."""
-    if precision != "auto":
-        return torch.bfloat16 if precision == "bf16" else torch.float32
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
-    return torch.bfloat16 if fast else torch.float32
+    clock: Callable[[], float] = time.monotonic
+    """Seconds, for what is told of speed and for the time between checkpoints."""
 
 
 class Run:
@@ -106,11 +64,11 @@ class Run:
         group: Group = ALONE,
     ) -> None:
         self.plan, self.data, self.device, self.folder, self.group = plan, data, device, folder, group
-        self.dtype = choose_dtype(plan.settings.precision, device)
-        self.network = network.to(device).to(memory_format=torch.channels_last)
-        decay = plan.settings.ema_decay
-        self.average = average_of(self.network, decay)
-        self.teacher = teacher.to(device).to(memory_format=torch.channels_last).eval() if teacher else None
+        self.arithmetic = choose_arithmetic(plan.settings.precision, device)
+        self.scaler = self.arithmetic.scaler()
+        self.network = self.arithmetic.place(network)
+        self.average = average_of(self.network, plan.settings.ema_decay)
+        self.teacher = self.arithmetic.place(teacher).eval() if teacher else None
         self.optimizer = build_optimizer(self.network, plan.settings)
         self.faces = torch.from_numpy(data.train.faces).to(device)
         self.labels = torch.from_numpy(data.train.labels).to(device)
@@ -121,16 +79,27 @@ class Run:
         self.trained = group.wrap(self.network)
 
     def _resume(self) -> Position:
-        config = json.dumps([self.plan.train_on, self.plan.settings.model_dump(), self.data.fingerprint])
         position = load_checkpoint(self.folder / "checkpoints", self.network, self.average, self.optimizer)
         if position is None:
             self._forget_rows_after(0)
-            return Position(config=config)
-        if position.config != config:
+            config = [self.plan.train_on, self.plan.settings.model_dump(), self.data.fingerprint]
+            return Position(config=json.dumps(config))
+        if not self._is_of_this_run(position.config):
             raise CheckpointError("The settings or the data are not those of the run's checkpoint; start a new run.")
+        if position.scaler:
+            self.scaler.load_state_dict(position.scaler)
         log.info("resumed at epoch %d, step %d", position.epoch, position.step)
         self._forget_rows_after(position.epoch)
         return position
+
+    def _is_of_this_run(self, config: str) -> bool:
+        """Compare; a setting that is newer than the checkpoint had its default when that was written."""
+        try:
+            train_on, settings, fingerprint = json.loads(config)
+            then = TrainSettings.model_validate(settings)
+        except (ValueError, TypeError):
+            return False
+        return (train_on, then, fingerprint) == (self.plan.train_on, self.plan.settings, self.data.fingerprint)
 
     def _forget_rows_after(self, epoch: int) -> None:
         """Drop the metrics of epochs that a restart does again."""
@@ -158,36 +127,36 @@ class Run:
         self.trained.train()
         blend = Blend.draw(len(indices), settings.mixup, rng)
         labels = self.labels[indices]
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with self.arithmetic.autocast():
             logits = self.trained(blend.apply(batch))
             loss = blend.loss(self.criterion, logits, labels)
             if self.teacher is not None:
-                taught = self._distillation(self.teacher, logits, blend.apply(self._prepared(pixels, frozenset())))
+                with torch.no_grad():
+                    target = self.teacher(blend.apply(self._prepared(pixels, frozenset())))
+                taught = distillation(logits, target, settings.distill_temperature)
                 loss = (1 - settings.distill_weight) * loss + settings.distill_weight * taught
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.average.update_parameters(self.network)
         return float(loss.detach())
 
     def _prepared(self, pixels: Tensor, hidden: Hidden | list[frozenset[int]]) -> Tensor:
         batch: Tensor = hide_and_normalise(pixels, hidden, self.spec)
-        return batch.contiguous(memory_format=torch.channels_last)
-
-    def _distillation(self, teacher: nn.Module, logits: Tensor, whole: Tensor) -> Tensor:
-        """Return the loss against what the teacher reads on the same faces, whole (Hinton et al. 2015)."""
-        temperature = self.plan.settings.distill_temperature
-        with torch.no_grad():
-            target = F.log_softmax(teacher(whole).float() / temperature, dim=1)
-        own = F.log_softmax(logits.float() / temperature, dim=1)
-        return F.kl_div(own, target, reduction="batchmean", log_target=True) * temperature**2
+        return batch.contiguous(memory_format=self.arithmetic.layout)
 
     def validate(self) -> tuple[float, float]:
-        """Return (loss, accuracy) of the averaged weights on the validation part, on the view trained for."""
-        part = self.data.validation
+        """Return (loss, accuracy) of the averaged weights on the validation part, on the view trained for.
+
+        Batches are as large as in training: larger ones take memory from the system anew at each layer, and on a CPU
+        that takes longer.
+        """
+        part, size = self.data.validation, self.plan.settings.batch_size
         hidden = view_mix(self.plan.train_on).fixed(len(part))
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = logits_of(torch_forward(self.shown(), self.device), part.faces, hidden, self.spec)
+        with self.arithmetic.autocast():
+            forward = torch_forward(self.shown(), self.device)
+            logits = logits_of(forward, part.faces, hidden, self.spec, batch_size=size)
         return cross_entropy(logits, part.labels), accuracy(logits, part.labels)
 
     def shown(self) -> nn.Module:
@@ -198,6 +167,7 @@ class Run:
         """Write a checkpoint; no room on the disk is logged, and the run goes on with the one before."""
         if not self.group.leads:
             return
+        self.position.scaler = self.scaler.state_dict()
         try:
             save_checkpoint(self.folder / "checkpoints", self.position, self.network, self.average, self.optimizer)
         except OSError as error:
@@ -214,7 +184,7 @@ def train(
     teacher: nn.Module | None = None,
     group: Group = ALONE,
 ) -> nn.Module:
-    """Train `network` and return the averaged weights of the epoch that validated best, in eval mode, on the CPU.
+    """Train `network` and return the averaged weights of the best epoch, by `select`, in eval mode, on the CPU.
 
     Args:
         plan: settings and what is hidden.
@@ -233,6 +203,7 @@ def train(
     """
     run, hooks = Run(plan, data, network, device, folder, teacher, group), hooks or Hooks()
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    log.info("training with %s", ", ".join(f"{key} {value}" for key, value in run.arithmetic.describe().items()))
     while run.position.epoch < plan.settings.epochs:
         _epoch(run, hooks)
     best = folder / "best.safetensors"
@@ -246,7 +217,7 @@ def _epoch(run: Run, hooks: Hooks) -> None:
     plan, position = run.plan, run.position
     order = torch.from_numpy(run.order(position.epoch))
     size = min(plan.settings.batch_size, plan.faces)
-    began, saved, first = time.monotonic(), time.monotonic(), position.step_in_epoch
+    began, saved, first = hooks.clock(), hooks.clock(), position.step_in_epoch
     seconds_before = position.seconds
     while position.step_in_epoch < plan.steps_per_epoch:
         start = position.step_in_epoch * size
@@ -259,16 +230,16 @@ def _epoch(run: Run, hooks: Hooks) -> None:
         position.loss = loss if position.loss is None else 0.98 * position.loss + 0.02 * loss
         position.step += 1
         position.step_in_epoch += 1
-        position.seconds = seconds_before + time.monotonic() - began
-        rate = (position.step_in_epoch - first) * size / (time.monotonic() - began)
+        position.seconds = seconds_before + hooks.clock() - began
+        rate = (position.step_in_epoch - first) * size / (hooks.clock() - began)
         hooks.progress(_progress(plan, position, rate))
         if stop:
             run.checkpoint()
             raise Stopped(f"Stopped at epoch {position.epoch + 1}, step {position.step}; a checkpoint is written.")
-        if time.monotonic() - saved > plan.settings.checkpoint_seconds:
+        if hooks.clock() - saved > plan.settings.checkpoint_seconds:
             run.checkpoint()
-            saved = time.monotonic()
-    _end_of_epoch(run, seconds_before + time.monotonic() - began)
+            saved = hooks.clock()
+    _end_of_epoch(run, seconds_before + hooks.clock() - began, hooks.clock)
 
 
 def _progress(plan: Plan, position: Position, images_per_s: float) -> JobProgress:
@@ -286,29 +257,30 @@ def _progress(plan: Plan, position: Position, images_per_s: float) -> JobProgres
     )
 
 
-def _end_of_epoch(run: Run, seconds: float) -> None:
+def _end_of_epoch(run: Run, seconds: float, clock: Callable[[], float]) -> None:
     position = run.position
     if run.group.leads:
-        _judge(run, seconds)
+        _judge(run, seconds, clock)
     position.epoch, position.step_in_epoch, position.seconds = position.epoch + 1, 0, seconds
     run.checkpoint()
     run.group.wait()
 
 
-def _judge(run: Run, seconds: float) -> None:
+def _judge(run: Run, seconds: float, clock: Callable[[], float]) -> None:
     """Validate, keep the weights if they are the best so far, and write the epoch's row."""
-    plan, position = run.plan, run.position
+    plan, position, began = run.plan, run.position, clock()
     loss, validation_accuracy = run.validate()
-    if validation_accuracy > position.best_accuracy:
-        position.best_accuracy = validation_accuracy
+    validation_seconds = clock() - began
+    if position.judge(loss, validation_accuracy, plan.settings.select):
         save_weights(run.folder / "best.safetensors", run.shown())
     row = MetricRow(
         epoch=position.epoch + 1,
         step=position.step,
         seconds=round(seconds, 1),
         train_loss=round(position.loss or 0.0, 4),
-        validation_loss=round(loss, 4),
+        validation_loss=round(loss, 6),
         validation_accuracy=round(validation_accuracy, 4),
+        validation_seconds=round(validation_seconds, 3),
         learning_rate=learning_rate(position.step, plan.steps, plan.settings),
         size=plan.size_at(position.epoch),
     )

@@ -10,7 +10,7 @@ from torch import nn
 from shared.labels import LABELS
 from shared.schemas import TrainSettings
 from trainer.network import build_network
-from trainer.optimisation import average_of, build_optimizer, class_weights, learning_rate
+from trainer.optimisation import average_of, build_optimizer, class_weights, distillation, learning_rate
 
 
 def rates(total: int, **changes: object) -> list[float]:
@@ -81,10 +81,50 @@ def test_sgd_without_momentum_is_plain() -> None:
     assert not any(group["nesterov"] for group in optimizer.param_groups)
 
 
+def test_the_fused_adamw_takes_the_steps_of_the_plain_one_where_channels_are_last() -> None:
+    fused, plain = build_network("resnet18"), build_network("resnet18")
+    plain.load_state_dict(fused.state_dict())
+    networks = [network.to(memory_format=torch.channels_last).train() for network in (fused, plain)]
+    settings = TrainSettings(learning_rate=1e-3)
+    optimizers = [build_optimizer(network, settings) for network in networks]
+    optimizers[1] = torch.optim.AdamW([{**group, "fused": False} for group in optimizers[1].param_groups])
+    before = next(fused.parameters()).detach().clone()
+    batch = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    batch = batch.contiguous(memory_format=torch.channels_last)
+    for _ in range(3):
+        networks[0].zero_grad()
+        networks[0](batch).square().mean().backward()
+        for own, other in zip(fused.parameters(), plain.parameters(), strict=True):
+            other.grad = own.grad
+        for optimizer in optimizers:
+            optimizer.step()
+    for (name, own), other in zip(fused.named_parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(own, other, rtol=1e-4, atol=1e-6), name
+    assert not torch.equal(next(fused.parameters()), before)
+
+
 def test_adamw_is_the_usual_optimiser() -> None:
     optimizer = build_optimizer(nn.Linear(2, 2), TrainSettings(learning_rate=0.01))
     assert isinstance(optimizer, torch.optim.AdamW)
     assert {group["lr"] for group in optimizer.param_groups} == {0.01}
+
+
+# --- distillation ----------------------------------------------------------------------------------------------------
+
+
+def test_a_network_that_answers_as_its_teacher_loses_nothing() -> None:
+    logits = torch.randn(5, 7)
+    assert float(distillation(logits, logits + 3, 2.0)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_distillation_is_the_divergence_from_the_softened_teacher_by_the_square_of_the_temperature(
+    temperature: float,
+) -> None:
+    logits, target = torch.randn(5, 7), torch.randn(5, 7)
+    own, taught = (each.div(temperature).softmax(dim=1) for each in (logits, target))
+    expected = (taught * (taught / own).log()).sum(dim=1).mean() * temperature**2
+    assert float(distillation(logits, target, temperature)) == pytest.approx(float(expected), rel=1e-4)
 
 
 # --- average of the weights ------------------------------------------------------------------------------------------

@@ -1,20 +1,24 @@
 """The training loop learns, stops when asked, and goes on exactly where it stopped."""
 
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from dataset_files import pictures, write_zip
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from shared.run_folder import RunFolder
 from shared.schemas import JobProgress, TrainSettings
+from trainer.checkpoints import Position
 from trainer.data import Dataset, load_dataset
 from trainer.errors import CheckpointError, DivergedError, Stopped
 from trainer.network import build_network
-from trainer.training import Hooks, Plan, choose_device, choose_dtype, train
+from trainer.training import Hooks, Plan, Run, train
 
 CPU = torch.device("cpu")
 EPOCHS, STEPS_AN_EPOCH = 3, 4
@@ -76,8 +80,8 @@ def assert_same_weights(first: nn.Module, second: nn.Module) -> None:
 
 
 def rows_without_time(folder: Path) -> list[dict[str, object]]:
-    """Return what is written of each epoch, but the seconds it took."""
-    return [row.model_dump(exclude={"seconds"}) for row in RunFolder(folder).metrics()]
+    """Return what is written of each epoch, but the time it took."""
+    return [row.model_dump(exclude={"seconds", "validation_seconds"}) for row in RunFolder(folder).metrics()]
 
 
 # --- learning --------------------------------------------------------------------------------------------------------
@@ -118,6 +122,31 @@ def test_the_weights_of_the_epoch_that_validated_best_are_returned(
     accuracies = [row.validation_accuracy for row in RunFolder(tmp_path).metrics()]
     expected = seen[accuracies.index(max(accuracies))]
     assert all(torch.equal(value, expected[key]) for key, value in best.state_dict().items())
+
+
+@pytest.mark.parametrize(("select", "figure"), [("accuracy", "validation_accuracy"), ("loss", "validation_loss")])
+def test_the_epoch_is_kept_that_validates_best_by_what_is_selected_also_after_a_stop(
+    select: str, figure: str, noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    settings = settings.model_copy(update={"select": select, "ema_decay": 0.0, "epochs": 6, "learning_rate": 0.05})
+    ends: list[dict[str, torch.Tensor]] = []
+
+    def note(network: nn.Module) -> Hooks:
+        def progress(progress: JobProgress) -> None:
+            if progress.step % STEPS_AN_EPOCH == 0:
+                ends.append({key: value.clone() for key, value in network.state_dict().items()})
+
+        stop = stop_after(4 * STEPS_AN_EPOCH + 1) if not ends else (lambda: False)
+        return Hooks(progress, stop)
+
+    first, second = small_network(), small_network(seed=99)
+    with pytest.raises(Stopped):
+        run_once(noise, settings, tmp_path, note(first), first)
+    best = run_once(noise, settings, tmp_path, note(second), second)
+    figures = [getattr(row, figure) for row in RunFolder(tmp_path).metrics()]
+    assert len(ends) == len(figures) == 6
+    wanted = ends[figures.index(max(figures) if select == "accuracy" else min(figures))]
+    assert all(torch.equal(value, wanted[key]) for key, value in best.state_dict().items())
 
 
 def test_every_step_and_epoch_is_taken_and_written_once(
@@ -216,6 +245,23 @@ def test_changed_settings_do_not_go_on_with_an_old_checkpoint(
         run_once(noise, settings.model_copy(update=change), reference[0])
 
 
+def test_a_checkpoint_from_before_a_setting_was_invented_goes_on(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    with pytest.raises(Stopped):
+        run_once(noise, settings, tmp_path, Hooks(stop_asked=stop_after(5)))
+    (path,) = (path for path in (tmp_path / "checkpoints").iterdir() if path.stem.endswith("5"))
+    tensors = load_file(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    position = json.loads(metadata["position"])
+    train_on, known, fingerprint = json.loads(position["config"])
+    position["config"] = json.dumps([train_on, {key: known[key] for key in known if key != "select"}, fingerprint])
+    del position["best_loss"], position["scaler"]
+    save_file(tensors, path, {**metadata, "position": json.dumps(position)})
+    assert_same_weights(run_once(noise, settings, tmp_path), reference[1])
+
+
 def test_another_view_or_other_data_do_not_go_on_with_an_old_checkpoint(
     noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
 ) -> None:
@@ -233,7 +279,7 @@ def test_another_architecture_does_not_go_on_with_an_old_checkpoint(
         run_once(noise, settings, reference[0], network=build_network("resnet18"))
 
 
-# --- progress, plan, device ------------------------------------------------------------------------------------------
+# --- progress, plan, precision ---------------------------------------------------------------------------------------
 
 
 def test_progress_tells_phase_epoch_steps_and_time_left(
@@ -256,9 +302,34 @@ def test_progress_tells_phase_epoch_steps_and_time_left(
     assert told[-1].eta_s == 0
 
 
+def test_checkpoints_come_at_the_interval_of_the_clock_that_was_given(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    steps: list[list[int]] = []
+    now = itertools.count()
+
+    def progress(progress: JobProgress) -> None:
+        steps.append(sorted(int(path.stem.split("-")[1]) for path in (tmp_path / "checkpoints").iterdir()))
+
+    hooks = Hooks(progress, clock=lambda: next(now) / 4)
+    run_once(noise, settings.model_copy(update={"epochs": 1, "checkpoint_seconds": 1.4}), tmp_path, hooks)
+    assert steps == [[], [], [2], [2]]
+
+
 def test_more_faces_asked_for_than_there_are_make_one_step_an_epoch(settings: TrainSettings) -> None:
     plan = Plan(settings.model_copy(update={"batch_size": 512}), "full", 56)
     assert (plan.steps_per_epoch, plan.steps) == (1, EPOCHS)
+
+
+def test_a_short_epoch_takes_as_many_faces_as_asked_for_and_others_the_next_time(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    short = settings.model_copy(update={"epoch_faces": 2 * settings.batch_size, "epochs": 3})
+    plan = Plan(short, "full", len(noise.train))
+    assert (plan.steps_per_epoch, plan.steps) == (2, 6)
+    run = Run(plan, noise, small_network(), CPU, tmp_path)
+    first, second = (set(run.order(epoch)[: short.epoch_faces].tolist()) for epoch in (0, 1))
+    assert first != second
 
 
 def test_a_growing_run_begins_small_and_ends_at_its_size(settings: TrainSettings) -> None:
@@ -287,18 +358,24 @@ def test_nothing_is_hidden_before_its_time(settings: TrainSettings) -> None:
     assert [plan.mix_at(step) == whole for step in range(plan.steps)] == [True] * 6 + [False] * 6
 
 
-def test_precision_is_what_was_asked_for() -> None:
-    assert choose_dtype("fp32", CPU) == torch.float32
-    assert choose_dtype("bf16", CPU) == torch.bfloat16
-    assert choose_dtype("auto", CPU) in (torch.float32, torch.bfloat16)
-
-
 def test_a_run_in_bfloat16_keeps_float32_weights(noise: Dataset, settings: TrainSettings, tmp_path: Path) -> None:
     network = run_once(noise, settings.model_copy(update={"precision": "bf16", "epochs": 1}), tmp_path)
     assert {value.dtype for value in network.parameters()} == {torch.float32}
     assert all(torch.isfinite(value).all() for value in network.parameters())
 
 
-def test_a_named_device_is_taken_and_auto_finds_one() -> None:
-    assert choose_device("cpu") == CPU
-    assert choose_device("auto").type in ("cpu", "cuda", "mps", "xpu")
+def test_a_run_in_float16_scales_its_loss_and_goes_on_exactly_from_a_checkpoint(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    settings = settings.model_copy(update={"precision": "fp16"})
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "stopped").mkdir()
+    whole = run_once(noise, settings, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        run_once(noise, settings, tmp_path / "stopped", Hooks(stop_asked=stop_after(6)))
+    with safe_open(max((tmp_path / "stopped" / "checkpoints").iterdir()), framework="pt") as file:
+        position = Position.model_validate_json(file.metadata()["position"])
+    assert position.scaler["scale"] >= 1
+    assert position.scaler["_growth_tracker"] > 0
+    assert_same_weights(run_once(noise, settings, tmp_path / "stopped", network=small_network(seed=99)), whole)
+    assert {value.dtype for value in whole.parameters()} == {torch.float32}

@@ -1,0 +1,36 @@
+"""What a training does when: steps, the input's size, what is hidden. It follows from the settings and the data."""
+
+from dataclasses import dataclass
+
+from shared.schemas import TrainSettings
+from trainer.augmentation import ViewMix, view_mix
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train: settings, what is hidden, and the sizes that follow from the data."""
+
+    settings: TrainSettings
+    train_on: str
+    faces: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        faces = min(self.faces, self.settings.epoch_faces or self.faces)
+        return max(1, faces // min(self.settings.batch_size, self.faces))
+
+    @property
+    def steps(self) -> int:
+        return self.steps_per_epoch * self.settings.epochs
+
+    def size_at(self, epoch: int) -> int:
+        """Return the input size of an epoch: three equal stages from `grow_from` to `size`, in multiples of 8."""
+        start, end = self.settings.grow_from or self.settings.size, self.settings.size
+        stage = 2 if epoch == self.settings.epochs - 1 else 3 * epoch // self.settings.epochs
+        return end if stage == 2 else start + (end - start) * stage // 2 // 8 * 8
+
+    def mix_at(self, step: int) -> ViewMix:
+        """Return what is hidden at a step: nothing before `hide_after`, then the view."""
+        hidden = step >= self.settings.hide_after * self.steps
+        settings = self.settings
+        return view_mix(self.train_on, settings.hide_share, settings.other_share) if hidden else view_mix("full")
