@@ -34,15 +34,16 @@ OPEN: Final = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED
 
 
 def note_death(run: RunFolder) -> None:
-    """Mark a run whose process died as interrupted; after `MAX_DEATHS` in a row without an epoch done, as failed.
+    """Mark a run whose process died as interrupted; after `MAX_DEATHS` in a row at the same checkpoint, as failed.
 
-    It may have died before it could say that it runs. One that is resumed after that has as many lives again.
+    One that gets on between its deaths is never given up, however long an epoch takes. It may have died before it could
+    say that it runs; one that is resumed after it was given up has as many lives again.
     """
     state = run.state()
     if state.state not in OPEN:
         return
     path = run.path / "deaths"
-    done = str(run.progress().epoch)
+    done = max((saved.name for saved in (run.path / "checkpoints").glob("step-*.safetensors")), default="nothing")
     deaths = [line for line in path.read_text().split() if line == done] if path.exists() else []
     path.write_text("\n".join([*deaths, done]) + "\n")
     message = "The training's process died; it goes on from its last checkpoint."
