@@ -53,6 +53,10 @@ class Group:
         if self.size > 1:
             dist.barrier()
 
+    def is_torn_by(self, error: Exception) -> bool:
+        """Return whether an error says that another process of the training has gone; gloo has no class for it."""
+        return self.size > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error))
+
     def agree(self, text: str) -> str:
         """Return the leader's text in every process."""
         if self.size == 1:

@@ -25,6 +25,7 @@ from trainer.training import Hooks, choose_device
 log = logging.getLogger(__name__)
 
 UNEXPECTED = "Something unexpected went wrong; the log has the details."
+TORN = "Another process of this training died; the run goes on from its last checkpoint."
 RESERVE_BYTES = 1 << 16
 """Held in the run's folder, and given back so that the end can be written on a full disk."""
 
@@ -74,12 +75,19 @@ def execute(
             end = RunState(state=JobState.FAILED, message=_said_of(error))
         except torch.OutOfMemoryError:
             end = RunState(state=JobState.FAILED, message="The device ran out of memory; choose a smaller batch size.")
-        except Exception:
-            log.exception("run %s failed", run.id)
-            end = RunState(state=JobState.FAILED, message=UNEXPECTED)
+        except Exception as error:
+            end = _ended_by(error, run, group)
         reserve.unlink(missing_ok=True)
         run.set_state(end.model_copy(update={"started": started, "ended": utc_now()}))
         return run.state()
+
+
+def _ended_by(error: Exception, run: RunFolder, group: Group) -> RunState:
+    """Return the end of a run by an error that nobody foresaw, or by the death of a process that trained along."""
+    if group.is_torn_by(error):
+        return RunState(state=JobState.INTERRUPTED, message=TORN)
+    log.error("run %s failed", run.id, exc_info=error)
+    return RunState(state=JobState.FAILED, message=UNEXPECTED)
 
 
 def _said_of(error: OSError) -> str:
@@ -89,8 +97,13 @@ def _said_of(error: OSError) -> str:
 
 
 def follow(run: RunFolder, settings: Settings, stop_asked: Callable[[], bool], group: Group) -> None:
-    """Do this process's part of a training that another one leads. Raises as the training does."""
-    _do(run, settings, Hooks(stop_asked=stop_asked), group)
+    """Do this process's part of a training that another one leads. Raises as that does; Stopped if one died."""
+    try:
+        _do(run, settings, Hooks(stop_asked=stop_asked), group)
+    except RuntimeError as error:
+        if group.is_torn_by(error):
+            raise Stopped(TORN) from error
+        raise
 
 
 def _do(run: RunFolder, settings: Settings, hooks: Hooks, group: Group) -> str:
