@@ -44,7 +44,6 @@ class Group:
         if self.size == 1:
             return list(flags)
         told = torch.tensor([int(flag) for flag in flags])
-        told = told.to(torch.accelerator.current_accelerator()) if dist.get_backend() == "nccl" else told
         dist.all_reduce(told, op=dist.ReduceOp.MAX)
         return [bool(flag) for flag in told.tolist()]
 
@@ -73,7 +72,11 @@ def join() -> Group:
     """Return the group that torchrun started this process in; alone without torchrun."""
     if not dist.is_torchelastic_launched():
         return ALONE
-    dist.init_process_group()
+    if torch.cuda.is_available():  # gradients travel between the GPUs, the few words that `Group` says do not
+        torch.cuda.set_device(dist.get_node_local_rank() % torch.cuda.device_count())
+        dist.init_process_group("cpu:gloo,cuda:nccl")
+    else:
+        dist.init_process_group("gloo")
     return Group(dist.get_rank(), dist.get_world_size())
 
 
