@@ -6,7 +6,7 @@ import platform
 import subprocess
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from torch import nn
@@ -16,10 +16,11 @@ from shared.model_comparison import against_serving
 from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, write_atomically, write_model
 from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder, utc_now
-from shared.schemas import JobRequest
+from shared.schemas import JobRequest, MetricRow
 from shared.self_test import known_logits
 from trainer.checkpoints import save_weights
 from trainer.data import Dataset
+from trainer.devices import choose_arithmetic
 from trainer.evaluation import Forward, logits_of, measure
 from trainer.export import ExportSettings, export_model, onnx_forward
 
@@ -103,7 +104,7 @@ def measure_views(
 def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:
     """Return the config, the seed, the code's revision and how the run went, for the card."""
     rows = run.metrics()
-    best = max(rows, key=lambda row: row.validation_accuracy, default=None)
+    best = best_epoch(rows, request.settings.select)
     return {
         "request": request.model_dump(mode="json"),
         "run": run.id,
@@ -114,14 +115,21 @@ def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:
     }
 
 
+def best_epoch(rows: list[MetricRow], select: Literal["accuracy", "loss"]) -> MetricRow | None:
+    """Return the row of the epoch that was kept, None if there is none; of equals the first."""
+    if select == "loss":
+        return min(rows, key=lambda row: row.validation_loss, default=None)
+    return max(rows, key=lambda row: row.validation_accuracy, default=None)
+
+
 def note_origin(run: RunFolder, device: torch.device) -> None:
-    """Write down, at a run's first start, which code and which kind of machine it began with."""
+    """Write down, at a run's first start, which code, kind of machine and arithmetic it began with."""
     path = run.path / ORIGIN_FILE
     if not path.exists():
         origin = {
             "revision": code_revision(),
             "torch": torch.__version__,
-            "device": device.type,
+            **choose_arithmetic(run.request().request.settings.precision, device).describe(),
             "machine": platform.machine(),
             "cores": os.cpu_count(),
         }

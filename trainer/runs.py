@@ -14,13 +14,14 @@ import torch
 from shared.errors import HalffaceError, RunFolderError
 from shared.run_folder import RunFolder, RunState, utc_now
 from shared.schemas import RUN_PREFIX, JobProgress, JobRequest, JobState
+from trainer.devices import choose_device
 from trainer.distributed import ALONE, Group
 from trainer.errors import BaseModelError, Stopped
 from trainer.registration import note_origin
 from trainer.run_lock import only_one
 from trainer.settings import Settings
 from trainer.tasks import TASKS, Work
-from trainer.training import Hooks, choose_device
+from trainer.training import Hooks
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def execute(
         reserve = run.path / "reserve"
         try:
             reserve.write_bytes(bytes(RESERVE_BYTES))
-            model = _do(run, settings, _hooks(run, stop_asked, show), group)
+            model = _do(run, settings, run_hooks(run, stop_asked, show), group)
             end = RunState(state=JobState.FINISHED, model=model)
         except Stopped as error:
             state = JobState.CANCELLED if run.cancel_asked() else JobState.INTERRUPTED
@@ -143,7 +144,7 @@ def _made_by(runs_dir: Path, run_id: str) -> str:
     return state.model
 
 
-def _hooks(run: RunFolder, stop_asked: Callable[[], bool], show: Callable[[JobProgress], None]) -> Hooks:
+def run_hooks(run: RunFolder, stop_asked: Callable[[], bool], show: Callable[[JobProgress], None]) -> Hooks:
     """Return hooks that write progress at most once a second and look for a wish to stop twice a second."""
     last = {"progress": 0.0, "poll": 0.0}
 

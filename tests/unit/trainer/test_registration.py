@@ -1,0 +1,61 @@
+"""What a version's card says of its training: the epoch that was kept, and how the machine computed."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+
+from shared.run_folder import RunFolder
+from shared.schemas import JobRequest, MetricRow, TrainSettings
+from trainer.registration import ORIGIN_FILE, describe_training, note_origin
+
+FIGURES = [(1.5, 0.50), (1.2, 0.61), (1.1, 0.60), (1.3, 0.61)]
+"""Loss and accuracy of four epochs."""
+
+
+def finished_run(runs_dir: Path, settings: TrainSettings) -> RunFolder:
+    """Return a run with the metrics of four epochs."""
+    run = RunFolder.create(runs_dir, JobRequest(dataset="faces.zip", settings=settings))
+    rows = [
+        MetricRow(
+            epoch=epoch,
+            step=epoch,
+            seconds=epoch,
+            train_loss=1.0,
+            validation_loss=loss,
+            validation_accuracy=accuracy,
+            learning_rate=0.1,
+            size=48,
+        )
+        for epoch, (loss, accuracy) in enumerate(FIGURES, start=1)
+    ]
+    (run.path / "metrics.jsonl").write_text("".join(f"{row.model_dump_json()}\n" for row in rows))
+    return run
+
+
+@pytest.mark.parametrize(("select", "epoch"), [("accuracy", 2), ("loss", 3)])
+def test_the_card_names_the_epoch_that_was_kept_by_what_was_selected(
+    select: Literal["accuracy", "loss"], epoch: int, tmp_path: Path
+) -> None:
+    run = finished_run(tmp_path, TrainSettings(select=select))
+    note_origin(run, torch.device("cpu"))
+    described = describe_training(run, run.request().request)
+    assert described["best_epoch"] == epoch
+    assert described["validation_accuracy"] == FIGURES[epoch - 1][1]
+    assert described["request"]["settings"]["select"] == select
+
+
+def test_the_card_says_on_what_and_in_which_precision_was_trained(tmp_path: Path) -> None:
+    run = finished_run(tmp_path, TrainSettings(precision="bf16"))
+    note_origin(run, torch.device("cpu"))
+    described = describe_training(run, run.request().request)
+    assert (described["device"], described["precision"], described["layout"]) == ("cpu", "bfloat16", "channels_last")
+
+
+def test_what_a_run_began_with_is_not_written_over_where_it_goes_on_elsewhere(tmp_path: Path) -> None:
+    run = finished_run(tmp_path, TrainSettings())
+    (run.path / ORIGIN_FILE).write_text('{"device": "cuda"}')
+    note_origin(run, torch.device("cpu"))
+    assert json.loads((run.path / ORIGIN_FILE).read_text()) == {"device": "cuda"}
