@@ -142,13 +142,14 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         kinds = asked.kill or (KINDS if place.kill_queue else ("training",))
         killer = Killer(place.runs_dir, kinds, asked.kill_every, asked.kill_seed, place.kill_queue, asked.most_kills)
         night = Night(place, ids, killer, asked)
-        night.spend(lambda: not signals.came)
+        broken = _spent(night, signals)
     interval_s = wanted[0].settings.checkpoint_seconds
     problems = [
+        *broken,
         *job_problems(night.jobs, len(ids), place.models_dir),
         *night.twice.found,
         *watch.problems,
-        *repeated_too_much(killer.kills, interval_s),
+        *repeated_too_much(place.runs_dir, killer.kills, interval_s),
     ]
     return make_report(
         night.jobs,
@@ -163,6 +164,15 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         trained_twice_at_once=night.twice.found,
         half_written_models=watch.problems,
     )
+
+
+def _spent(night: Night, signals: Signals) -> list[str]:
+    """Spend the night; return a sentence if the stack broke, so that what came of it until then is reported."""
+    try:
+        night.spend(lambda: not signals.came)
+    except StackError as error:
+        return [str(error)]
+    return []
 
 
 def main() -> int:

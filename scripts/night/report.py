@@ -14,7 +14,7 @@ from shared.schemas import Job, JobState
 
 ENDED: Final = frozenset({JobState.FINISHED, JobState.FAILED, JobState.CANCELLED})
 GRACE_S: Final = 30.0
-"""A step, the validation and the writing of the checkpoint itself, which end before the next checkpoint is there."""
+"""A step and the writing of the checkpoint itself, which end before the next checkpoint is there."""
 
 _RESUMED: Final = re.compile(r"resumed at epoch \d+, step (\d+)")
 
@@ -76,13 +76,18 @@ def job_problems(jobs: Sequence[Job], expected: int, models_dir: Path) -> list[s
     return problems + [f"{count} jobs made the model {model}." for model, count in models.items() if count > 1]
 
 
-def repeated_too_much(kills: Sequence[Kill], interval_s: float) -> list[str]:
+def repeated_too_much(runs_dir: Path, kills: Sequence[Kill], interval_s: float) -> list[str]:
     """Return a sentence for each kill after which more than one checkpoint interval had to be done again."""
     return [
         f"{kill.run} had trained {kill.unsaved_s:.0f} s since its last checkpoint when it was killed at {kill.time}."
         for kill in kills
-        if kill.unsaved_s > interval_s + GRACE_S
+        if kill.run and kill.unsaved_s > interval_s + GRACE_S + _validation_s(RunFolder(runs_dir / kill.run))
     ]
+
+
+def _validation_s(run: RunFolder) -> float:
+    """Return the seconds of the run's longest validation, during which no checkpoint is written."""
+    return max((row.validation_seconds or 0.0 for row in run.metrics()), default=0.0)
 
 
 def make_report(

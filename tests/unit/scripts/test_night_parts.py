@@ -1,6 +1,7 @@
 """What a night's script decides: when it kills and whom, what was done again, and whether the night went well."""
 
 import itertools
+import json
 import subprocess
 import sys
 import time
@@ -158,10 +159,17 @@ def test_each_kill_of_a_run_is_told_with_its_own_steps(run: RunFolder) -> None:
     assert [told["steps_again"] for told in told_kills(run.path.parent, kills)] == [10, None, 1]
 
 
-def test_more_than_one_checkpoint_interval_done_again_is_a_problem() -> None:
-    short, long = (Kill("now", "training", (1,), run="a", unsaved_s=seconds) for seconds in (120.0, 151.0))
-    assert repeated_too_much([short], interval_s=120) == []
-    assert "had trained 151 s since its last checkpoint" in repeated_too_much([short, long], interval_s=120)[0]
+def test_more_than_one_checkpoint_interval_done_again_is_a_problem_but_not_the_validation_before_a_checkpoint(
+    run: RunFolder,
+) -> None:
+    short, long = (Kill("now", "training", (1,), run=run.id, unsaved_s=seconds) for seconds in (120.0, 151.0))
+    assert repeated_too_much(run.path.parent, [short], interval_s=120) == []
+    (told,) = repeated_too_much(run.path.parent, [short, long], interval_s=120)
+    assert "had trained 151 s since its last checkpoint" in told
+    row = {"epoch": 1, "step": 1, "seconds": 1, "train_loss": 1, "validation_loss": 1, "validation_accuracy": 0.5}
+    row |= {"learning_rate": 0.1, "size": 48, "validation_seconds": 2}
+    (run.path / "metrics.jsonl").write_text(f"{json.dumps(row)}\n")
+    assert repeated_too_much(run.path.parent, [long], interval_s=120) == []
 
 
 def test_a_night_went_well_only_if_each_job_has_a_whole_model_of_its_own(tmp_path: Path) -> None:
