@@ -1,8 +1,9 @@
 """Which network serves which slot, kept in step with the models folder while the service runs.
 
-A thread looks at `active.json` twice a second. New versions are loaded and tested beside the old ones and all slots
-change by one assignment, so a request sees either the old models or the new ones, and one under way ends on those that
-it began with. Of what serves already nothing is read again, so a promotion takes as long as loading what is new.
+A thread looks at `active.json` four times a second. New versions are loaded and tested beside the old ones and all
+slots change by one assignment, so a request sees either the old models or the new ones, and one under way ends on those
+that it began with. Of what serves already nothing is read again, and a version that was tried a moment ago is taken as
+it is, so a promotion takes as long as loading what is new.
 
 A slot whose new version cannot be loaded or fails its self-test keeps its old one. A process that has just started has
 none: there the version serves that served the slot before, as `active.json` tells.
@@ -23,7 +24,10 @@ from shared.model_registry import previous
 from shared.schemas import SLOTS
 from shared.web import ApiError
 
-LOOK_EVERY_S: Final = 0.5
+LOOK_EVERY_S: Final = 0.25
+KEEP_TRIED_S: Final = 30.0
+"""So long a version that was tried stays in memory: its promotion is likely to follow."""
+
 RETRY_LOADING_S: Final = 30.0
 """After this time what could not be loaded is tried again: a disk or a mount may have been away for a moment."""
 
@@ -63,6 +67,15 @@ class Served:
         return " ".join(self.problems) or "No model is active; put one into the models folder and promote it."
 
 
+@dataclass(frozen=True)
+class Tried:
+    """A version that was tried, the state that its files had, and when that was."""
+
+    network: Network
+    state: Hashable
+    at_s: float
+
+
 class ModelStore:
     """Loads what `active.json` names and follows its changes; safe to use from many threads.
 
@@ -78,6 +91,7 @@ class ModelStore:
         self._seen: Hashable = None
         self._states: dict[str, Hashable] = {}
         """Version to the state that its files had when they were last found to be those that serve."""
+        self._tried: Tried | None = None
         self._loaded_s = 0.0
         self._lock = threading.Lock()
         self._trying = threading.Lock()
@@ -88,7 +102,7 @@ class ModelStore:
         return self._served
 
     def follow(self) -> None:
-        """Look at the models folder now, and twice a second from now on. Raises nothing for a bad folder."""
+        """Look at the models folder now, and four times a second from now on. Raises nothing for a bad folder."""
         self._look()
         threading.Thread(target=self._watch, name="models", daemon=True).start()
 
@@ -99,6 +113,9 @@ class ModelStore:
     def refresh(self) -> None:
         """Bring what serves in step with the models folder, if that has changed or something could not be loaded."""
         with self._lock:
+            tried = self._tried
+            if tried and time.monotonic() - tried.at_s >= KEEP_TRIED_S:
+                self._tried = None
             changed_ns = self._changed_ns()
             if changed_ns is None and self._served.networks:
                 self._keep(f"{ACTIVE_FILE} is gone; put a copy of it back, or promote the versions that shall serve.")
@@ -119,15 +136,17 @@ class ModelStore:
             _log.info("models serve", extra={"slots": slots, "active_json_ns": changed_ns})
 
     def try_out(self, model_id: str) -> None:
-        """Load a version and let it go again; what serves is not touched. One at a time, to save memory.
+        """Load a version, and keep it for a moment; what serves is not touched. One at a time, to save memory.
 
         Raises:
             UnknownModelError: there is no such version.
             ModelFolderError: it cannot be loaded or fails its self-test.
         """
         with self._trying:
+            self._tried, state = None, self._state(model_id)
             try:
-                Network(model_path(self._models_dir, model_id), self._threads)
+                network = Network(model_path(self._models_dir, model_id), self._threads)
+                self._tried = Tried(network, state, time.monotonic())
             except ModelFolderError as error:
                 raise type(error)(message_of(error, self._models_dir)) from error
 
@@ -172,6 +191,10 @@ class ModelStore:
         known = {network.card.id: network for network in self._served.networks.values()}.get(model_id)
         if known and self._states.get(model_id) == state:
             return known
+        tried = self._tried
+        if tried and (tried.network.card.id, tried.state) == (model_id, state):
+            self._states[model_id], self._tried = state, None
+            return tried.network
         try:
             folder = model_path(self._models_dir, model_id)
             if known is None or read_network(folder)[0].sha256 != known.card.sha256:

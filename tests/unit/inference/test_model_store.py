@@ -167,6 +167,24 @@ def alter_unseen(path: Path, content: bytes) -> bytes:
     return before[: len(content)]
 
 
+@pytest.mark.parametrize(("kept_s", "serves"), [(60, "full/2"), (0, "full/1")])
+def test_a_version_that_was_tried_is_promoted_as_it_was_loaded_unless_that_is_long_ago(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_s: float, serves: str
+) -> None:
+    monkeypatch.setattr(model_store, "KEEP_TRIED_S", kept_s)
+    models = tmp_path / "models"
+    write_five(models)
+    made = store(models)
+    write_projection(models, "full/2", projection(9))
+    made.try_out("full/2")
+    promote(models, "full/2", ["full"], "ada", passes)
+    alter_unseen(models / "full/2/model.onnx", b"\0" * 100)
+
+    made.refresh()
+
+    assert serving(made)["full"] == serves
+
+
 def test_what_could_not_be_loaded_is_tried_again_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models = tmp_path / "models"
     write_five(models)
