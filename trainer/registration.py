@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -16,13 +17,14 @@ from shared.model_comparison import against_serving
 from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, write_atomically, write_model
 from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder, utc_now
-from shared.schemas import JobRequest, MetricRow
+from shared.schemas import JobProgress, JobRequest, MetricRow
 from shared.self_test import known_logits
 from trainer.checkpoints import save_weights
 from trainer.data import Dataset
 from trainer.devices import choose_arithmetic
 from trainer.evaluation import Forward, logits_of, measure
 from trainer.export import ExportSettings, export_model, onnx_forward
+from trainer.stopping import stoppable
 
 PROTOCOL: Final = (
     "All images of the test split, each seen once by the exported file, nothing chosen on them; the epoch was chosen "
@@ -49,7 +51,13 @@ class Origin:
 
 
 def register(
-    run: RunFolder, origin: Origin, data: Dataset, network: nn.Module, models_dir: Path, export: ExportSettings
+    run: RunFolder,
+    origin: Origin,
+    data: Dataset,
+    network: nn.Module,
+    models_dir: Path,
+    export: ExportSettings,
+    stop_asked: Callable[[], bool] = lambda: False,
 ) -> Card:
     """Export a network, measure the exported file on the test split and add it to the models folder.
 
@@ -60,8 +68,10 @@ def register(
         network: float32, on the CPU.
         models_dir: the folder `models`.
         export: the file's arithmetic and the threads to measure with.
+        stop_asked: whether to leave off before the version is added.
 
     Raises:
+        Stopped: asked to stop; nothing is added.
         ExportError: the exported file does not answer as the network does.
         ModelFolderError: the version cannot be written.
     """
@@ -69,13 +79,32 @@ def register(
     if folder.exists():
         return read_card(folder)
     last = run.progress()
-    last = last.model_copy(update={"step": last.steps})  # progress is told once a second, so the end may be untold
-    run.set_progress(last.model_copy(update={"phase": "exporting", "eta_s": None}))
+    last = last.model_copy(
+        update={"step": last.steps, "eta_s": None}
+    )  # it is told once a second: the end may be untold
+    with stoppable(stop_asked, "exporting and measuring the network"):
+        files, card = _exported(run, last, origin, data, network, models_dir, export)
+    result = write_model(models_dir, files, card)
+    run.set_progress(last.model_copy(update={"phase": "done", "eta_s": 0.0}))
+    return result
+
+
+def _exported(
+    run: RunFolder,
+    last: JobProgress,
+    origin: Origin,
+    data: Dataset,
+    network: nn.Module,
+    models_dir: Path,
+    export: ExportSettings,
+) -> tuple[dict[str, Path], dict[str, Any]]:
+    """Return the version's files by name, in the run's folder, and its card."""
+    run.set_progress(last.model_copy(update={"phase": "exporting"}))
     path = run.path / "export" / MODEL_FILE
     exported = export_model(network, origin.input, data, origin.view, path, export)
     weights = path.with_name(WEIGHTS_FILE)
     save_weights(weights, network, half=True)
-    run.set_progress(last.model_copy(update={"phase": "evaluating", "eta_s": None}))
+    run.set_progress(last.model_copy(update={"phase": "evaluating"}))
     forward, described = onnx_forward(path, export.threads), data.describe()
     metrics = {"protocol": PROTOCOL, "export": exported, "test": measure_views(forward, data, origin.input)}
     against = against_serving(models_dir, metrics, described["fingerprint"])
@@ -88,9 +117,7 @@ def register(
         "created": utc_now(),
         "intended_use": INTENDED_USE,
     }
-    result = write_model(models_dir, {path.name: path, weights.name: weights}, card)
-    run.set_progress(last.model_copy(update={"phase": "done", "eta_s": 0.0}))
-    return result
+    return {path.name: path, weights.name: weights}, card
 
 
 def measure_views(

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
 import torch
+from torch import nn
 
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import model_path, read_card
@@ -20,6 +22,7 @@ from trainer.export import ExportSettings
 from trainer.network import build_network, load_base, load_version
 from trainer.registration import Origin, describe_training, register
 from trainer.settings import Settings
+from trainer.stopping import stoppable
 from trainer.study.answers import Answers, open_reader
 from trainer.study.image_answers import image_answers
 from trainer.study.report_files import write_report
@@ -43,13 +46,23 @@ class Work:
     group: Group = ALONE
 
     def dataset(self, size: int) -> Dataset:
-        """Read the data set, faces at `size` x `size` pixels. Raises DatasetError."""
-        return load_dataset(
-            self.settings.data_dir / self.request.dataset,
-            size=size,
-            validation_share=self.request.settings.validation_share,
-            duplicate_similarity=self.request.settings.duplicate_similarity,
-        )
+        """Read the data set, faces at `size` x `size` pixels. Raises DatasetError, and Stopped when that is wished."""
+        with self.stoppable("reading the data set"):
+            return load_dataset(
+                self.settings.data_dir / self.request.dataset,
+                size=size,
+                validation_share=self.request.settings.validation_share,
+                duplicate_similarity=self.request.settings.duplicate_similarity,
+            )
+
+    def stoppable(self, doing: str) -> AbstractContextManager[None]:
+        """Return what lets a wish to stop break off the block, unless other processes would then wait for this one."""
+        return stoppable(self.hooks.stop_asked, doing) if self.group.size == 1 else nullcontext()
+
+    def register(self, origin: Origin, data: Dataset, network: nn.Module, export: ExportSettings) -> str:
+        """Make a version of the network, and return it. Raises as `trainer.registration.register`."""
+        models_dir = self.settings.models_dir
+        return register(self.run, origin, data, network, models_dir, export, self.hooks.stop_asked).id
 
     def answers(self, faces: int) -> Answers:
         """Return the models' answers, kept in the run's folder. Raises Stopped when that is wished.
@@ -98,7 +111,7 @@ def train_network(work: Work) -> str:
         input=InputSpec(size=request.settings.size),
         training=describe_training(work.run, request),
     )
-    return register(work.run, origin, data, trained, models_dir, ExportSettings(threads=work.settings.threads)).id
+    return work.register(origin, data, trained, ExportSettings(threads=work.settings.threads))
 
 
 def export_version(work: Work) -> str:
@@ -115,7 +128,7 @@ def export_version(work: Work) -> str:
         training={**card.training, "exported_from": card.id},
     )
     settings = ExportSettings(request.precision, work.settings.threads)
-    return register(work.run, origin, work.dataset(card.input.size), network, models_dir, settings).id
+    return work.register(origin, work.dataset(card.input.size), network, settings)
 
 
 def evaluate_version(work: Work) -> str:
@@ -125,7 +138,8 @@ def evaluate_version(work: Work) -> str:
     data = work.dataset(reader.card.input.size)
     views = request.views or list(STUDY_VIEWS)
     answers = work.answers(len(views) * len(data.test) + len(data.validation))
-    write_report(evaluation_of(reader, data, views, answers), work.run.path / REPORT_DIR)
+    with work.stoppable("measuring"):
+        write_report(evaluation_of(reader, data, views, answers), work.run.path / REPORT_DIR)
     work.tell("done")
     return reader.card.id
 
@@ -137,7 +151,8 @@ def report_study(work: Work) -> str:
     readers = [open_reader(models_dir, slot, versions.get(slot) or "", threads) for slot in SLOTS]
     data = work.dataset(work.request.settings.size)
     answers = work.answers(faces_to_read(readers, data))
-    write_study_report(run_study(readers, data, answers), work.run.path / REPORT_DIR)
+    with work.stoppable("measuring"):
+        write_study_report(run_study(readers, data, answers), work.run.path / REPORT_DIR)
     write_answers(image_answers(readers, data, answers), work.run.path / REPORT_DIR / STUDY_ANSWERS_FILE)
     work.tell("done")
     return readers[0].card.id

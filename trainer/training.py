@@ -25,14 +25,15 @@ from shared.schemas import JobProgress, MetricRow, TrainSettings
 from trainer.augmentation import Blend, augment, step_rng, view_mix
 from trainer.checkpoints import Position, load_checkpoint, save_checkpoint, save_weights
 from trainer.data import Dataset
-from trainer.devices import choose_arithmetic, choose_device
+from trainer.devices import choose_arithmetic
 from trainer.distributed import ALONE, Group
 from trainer.errors import CheckpointError, DivergedError, Stopped
 from trainer.evaluation import accuracy, cross_entropy, logits_of, torch_forward
 from trainer.optimisation import average_of, build_optimizer, class_weights, distillation, learning_rate
 from trainer.plan import Plan
+from trainer.stopping import stoppable
 
-__all__ = ["Hooks", "Plan", "Run", "choose_device", "train"]
+__all__ = ["Hooks", "Plan", "Run", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -206,9 +207,8 @@ def train(
     log.info("training with %s", ", ".join(f"{key} {value}" for key, value in run.arithmetic.describe().items()))
     while run.position.epoch < plan.settings.epochs:
         _epoch(run, hooks)
-    best = folder / "best.safetensors"
     result = run.shown().cpu()
-    result.load_state_dict(load_file(best))
+    result.load_state_dict(load_file(folder / "best.safetensors"))
     return result.eval()
 
 
@@ -239,7 +239,7 @@ def _epoch(run: Run, hooks: Hooks) -> None:
         if hooks.clock() - saved > plan.settings.checkpoint_seconds:
             run.checkpoint()
             saved = hooks.clock()
-    _end_of_epoch(run, seconds_before + hooks.clock() - began, hooks.clock)
+    _end_of_epoch(run, seconds_before + hooks.clock() - began, hooks)
 
 
 def _progress(plan: Plan, position: Position, images_per_s: float) -> JobProgress:
@@ -257,20 +257,31 @@ def _progress(plan: Plan, position: Position, images_per_s: float) -> JobProgres
     )
 
 
-def _end_of_epoch(run: Run, seconds: float, clock: Callable[[], float]) -> None:
+def _end_of_epoch(run: Run, seconds: float, hooks: Hooks) -> None:
     position = run.position
     if run.group.leads:
-        _judge(run, seconds, clock)
+        _judge(run, seconds, hooks)
     position.epoch, position.step_in_epoch, position.seconds = position.epoch + 1, 0, seconds
     run.checkpoint()
     run.group.wait()
 
 
-def _judge(run: Run, seconds: float, clock: Callable[[], float]) -> None:
+def _validate(run: Run, hooks: Hooks) -> tuple[float, float]:
+    """Return (loss, accuracy); a process that trains alone may be stopped meanwhile. Raises Stopped."""
+    stop_asked = hooks.stop_asked if run.group.size == 1 else lambda: False
+    try:
+        with stoppable(stop_asked, "validating"):
+            return run.validate()
+    except Stopped:
+        run.checkpoint()
+        raise
+
+
+def _judge(run: Run, seconds: float, hooks: Hooks) -> None:
     """Validate, keep the weights if they are the best so far, and write the epoch's row."""
-    plan, position, began = run.plan, run.position, clock()
-    loss, validation_accuracy = run.validate()
-    validation_seconds = clock() - began
+    plan, position, began = run.plan, run.position, hooks.clock()
+    loss, validation_accuracy = _validate(run, hooks)
+    validation_seconds = hooks.clock() - began
     if position.judge(loss, validation_accuracy, plan.settings.select):
         save_weights(run.folder / "best.safetensors", run.shown())
     row = MetricRow(

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,7 +73,12 @@ def run_once(
 def stop_after(steps: int) -> Callable[[], bool]:
     """Return a wish to stop that comes after so many steps."""
     counter = itertools.count(1)
-    return lambda: next(counter) >= steps
+
+    def asked() -> bool:
+        is_step = threading.current_thread() is threading.main_thread()  # else it is asked within a validation
+        return is_step and next(counter) >= steps
+
+    return asked
 
 
 def assert_same_weights(first: nn.Module, second: nn.Module) -> None:
@@ -177,6 +184,31 @@ def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
     resumed = run_once(noise, settings, tmp_path / "stopped", network=small_network(seed=99))
     assert_same_weights(resumed, whole)
     assert rows_without_time(tmp_path / "stopped") == rows_without_time(tmp_path / "whole")
+
+
+class Waits(nn.Module):
+    """Passes on what it is given, but waits for ever in a validation while it is told to."""
+
+    told = False
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        while self.told and not self.training:
+            time.sleep(0.01)
+        return given
+
+
+def test_a_run_stopped_within_a_validation_validates_again_and_ends_with_the_same_weights(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    Waits.told = True
+    hooks = Hooks(stop_asked=lambda: threading.current_thread() is not threading.main_thread())
+    with pytest.raises(Stopped, match="Stopped while validating"):
+        run_once(noise, settings, tmp_path, hooks, nn.Sequential(*small_network(), Waits()))
+    assert RunFolder(tmp_path).metrics() == []
+    Waits.told = False
+    resumed = run_once(noise, settings, tmp_path, network=nn.Sequential(*small_network(seed=99), Waits()))
+    assert_same_weights(resumed, reference[1])
+    assert rows_without_time(tmp_path) == rows_without_time(reference[0])
 
 
 def test_a_resnet18_stopped_within_an_epoch_ends_with_the_same_weights_too(

@@ -1,0 +1,67 @@
+"""Work without steps of its own is left soon after somebody wishes to stop, and what follows it is not."""
+
+import contextlib
+import signal
+import threading
+import time
+
+import pytest
+
+from trainer.errors import Stopped
+from trainer.stopping import SIGNAL, stoppable
+
+
+def work() -> None:
+    """Work for ever, as a library does that catches every exception of its own."""
+    while True:
+        with contextlib.suppress(Exception):
+            time.sleep(0.01)
+
+
+def test_work_that_would_never_end_is_left_with_a_sentence() -> None:
+    with (
+        pytest.raises(Stopped, match="Stopped while reading; what was done before is kept"),
+        stoppable(always, "reading"),
+    ):
+        work()
+
+
+def test_nothing_is_left_behind_once_the_block_is_over() -> None:
+    before, threads = signal.getsignal(SIGNAL), threading.active_count()
+    with pytest.raises(Stopped), stoppable(always, "reading"):
+        work()
+    with stoppable(lambda: False, "reading"):
+        assert signal.getsignal(SIGNAL) != before
+    assert signal.getsignal(SIGNAL) == before
+    assert threading.active_count() == threads
+
+
+def test_a_wish_that_comes_later_is_heeded_too() -> None:
+    wished = threading.Event()
+    timer = threading.Timer(0.2, wished.set)
+    timer.start()
+    with pytest.raises(Stopped), stoppable(wished.is_set, "reading"):
+        work()
+    timer.join()
+
+
+def test_an_error_of_the_work_itself_comes_out_as_it_is() -> None:
+    with pytest.raises(ZeroDivisionError), stoppable(lambda: False, "reading"):
+        1 / 0  # noqa: B018
+
+
+def test_in_another_thread_the_work_is_done_to_its_end() -> None:
+    done = []
+
+    def in_thread() -> None:
+        with stoppable(always, "reading"):
+            done.append(True)
+
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    thread.join()
+    assert done == [True]
+
+
+def always() -> bool:
+    return True

@@ -1,0 +1,61 @@
+"""Breaks off long work that has no steps of its own to stop between: reading a data set, validating, exporting."""
+
+import signal
+import threading
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from trainer.errors import Stopped
+
+POLL_SECONDS: Final = 0.5
+SIGNAL: Final = signal.SIGUSR1
+
+
+class _Wish(BaseException):
+    """The wish to stop, on its way out of the block; no library that catches `Exception` holds it up."""
+
+
+@contextmanager
+def stoppable(stop_asked: Callable[[], bool], doing: str) -> Iterator[None]:
+    """Leave the block by `Stopped` soon after somebody wishes it: a thread asks, and a signal ends what the block does.
+
+    Python heeds a signal between two of its own instructions, so one call of a library, such as a batch of a network,
+    is done to its end. Signals reach the main thread alone: in another one, the block is done to its end.
+
+    Args:
+        stop_asked: whether to stop; called twice a second.
+        doing: what the block does, for the sentence. It must be safe to break off anywhere.
+
+    Raises:
+        Stopped: somebody asked to stop.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    main, over = threading.get_ident(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(POLL_SECONDS):
+            if stop_asked():
+                signal.pthread_kill(main, SIGNAL)
+
+    def leave(number: int, frame: types.FrameType | None) -> None:
+        if not over.is_set():
+            raise _Wish
+
+    before = signal.signal(SIGNAL, leave)
+    watcher = threading.Thread(target=watch, name="stop", daemon=True)
+    watcher.start()
+    try:
+        try:
+            yield
+        finally:
+            over.set()
+    except _Wish:
+        raise Stopped(f"Stopped while {doing}; what was done before is kept.") from None
+    finally:
+        over.set()
+        watcher.join()
+        signal.signal(SIGNAL, before)
