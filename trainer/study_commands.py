@@ -4,15 +4,17 @@ torch is only loaded by what measures or trains.
 """
 
 import argparse
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from tqdm import tqdm
 
-from shared.run_folder import RunFolder, RunState
+from shared.run_folder import REPORT_DIR, RunFolder, RunState
 from shared.schemas import JobRequest, JobState
 from shared.study_plan import create_study
+from trainer.errors import StudyMismatchError
 from trainer.settings import Settings
 from trainer.study.sample import ROBUSTNESS_IMAGES
 
@@ -24,6 +26,8 @@ HELP: Final = {
 COMMANDS: Final = frozenset(HELP)
 ANSWERS_DIR: Final = ".study-answers"
 """In the folder of the runs: what the models answered, to go on after a stop. It may be deleted at any time."""
+VERIFY_DIR: Final = ".study-verify"
+"""The same of a verification that has not ended."""
 
 Execute = Callable[[RunFolder, Settings], RunState]
 
@@ -37,7 +41,10 @@ def add_commands(commands: Any, add_settings: Callable[[argparse.ArgumentParser]
     add_settings(parsers["study"])
     for name in ("study-report", "study-verify"):
         parsers[name].add_argument(
-            "--cache", type=Path, help="keep the models' answers here, to go on after a stop (default: in the runs)"
+            "--cache",
+            type=Path,
+            help="keep the models' answers here, to go on after a stop, and trust those that lie there (default: a "
+            "folder in the runs, which a verification empties at its end)",
         )
     parsers["study-report"].add_argument(
         "--robustness-images",
@@ -58,28 +65,51 @@ def run(arguments: argparse.Namespace, settings: Settings, given: dict[str, Any]
     """
     if arguments.command == "study":
         asked = {"kind": "study", "dataset": arguments.data.name, "name": arguments.name, "settings": given}
-        end = make_study(JobRequest.model_validate(asked), settings, execute)
+        run, end = make_study(JobRequest.model_validate(asked), settings, execute)
+        if end.state == JobState.FINISHED:
+            print(f"report: {run.path / REPORT_DIR}")
         return 0 if end.state == JobState.FINISHED else 1
     return _measure(arguments, settings)
 
 
 def _measure(arguments: argparse.Namespace, settings: Settings) -> int:
     """Measure the active models, or verify what was measured, with the progress shown."""
-    from trainer.study.released import measure_released, verify
+    from trainer.study.released import measure_released
 
-    cache = arguments.cache or settings.runs_dir / ANSWERS_DIR
-    with tqdm(unit="face", unit_scale=True, smoothing=0.05, disable=None) as bar:
+    try:
+        with tqdm(unit="face", unit_scale=True, smoothing=0.05, disable=None) as bar:
 
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
+            def show(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
 
-        if arguments.command == "study-report":
-            words = f"wrote {measure_released(settings, arguments.data, cache, show, arguments.robustness_images)}"
-        else:
-            words = f"{verify(settings, arguments.data, cache, show)} cells are those of the study"
+            if arguments.command == "study-report":
+                cache = arguments.cache or settings.runs_dir / ANSWERS_DIR
+                words = f"wrote {measure_released(settings, arguments.data, cache, show, arguments.robustness_images)}"
+            else:
+                words = f"{_verify(arguments, settings, show)} cells are those of the study"
+    except KeyboardInterrupt:
+        print("Stopped. What the models answered is kept: the same command goes on from there.")
+        return 130
     print(words)
     return 0
+
+
+def _verify(arguments: argparse.Namespace, settings: Settings, show: Callable[[int, int], None]) -> int:
+    """Return how many cells agree. Answers are kept over a stop and forgotten at the end, so that each verification
+    asks the files anew, unless a folder was named. Raises as `trainer.study.released.verify`."""
+    from trainer.study.released import verify
+
+    if arguments.cache:
+        return verify(settings, arguments.data, arguments.cache, show)
+    cache = settings.runs_dir / VERIFY_DIR
+    try:
+        cells = verify(settings, arguments.data, cache, show)
+    except StudyMismatchError:
+        shutil.rmtree(cache, ignore_errors=True)
+        raise
+    shutil.rmtree(cache, ignore_errors=True)
+    return cells
 
 
 def _count(text: str) -> int:
@@ -97,14 +127,14 @@ def find_or_create(runs_dir: Path, request: JobRequest) -> list[RunFolder]:
     return create_study(runs_dir, request)
 
 
-def make_study(request: JobRequest, settings: Settings, execute: Execute) -> RunState:
-    """Do a study's jobs one after the other, skipping those that are done; return the end of the last one tried."""
-    end = RunState(state=JobState.QUEUED)
-    for run in find_or_create(settings.runs_dir, request):
+def make_study(request: JobRequest, settings: Settings, execute: Execute) -> tuple[RunFolder, RunState]:
+    """Do a study's jobs one after the other, skipping those that are done; return the last one tried and its end."""
+    jobs = find_or_create(settings.runs_dir, request)
+    for run in jobs:
         run.withdraw_cancel()
         if run.state().state == JobState.CANCELLED:
             run.set_state(RunState(state=JobState.QUEUED))
         end = execute(run, settings)
         if end.state != JobState.FINISHED:
             break
-    return end
+    return run, end

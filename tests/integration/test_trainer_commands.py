@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from shared.model_folder import list_models, read_active
+from shared.model_folder import list_models, read_active, write_active
+from shared.schemas import SLOTS
 
 
 class Commands:
@@ -19,6 +22,11 @@ class Commands:
         self.models, self.runs = folder / "models", folder / "runs"
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*words)
+        output, errors = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
         environment = {
             **os.environ,
             "TRAINER_MODELS_DIR": str(self.models),
@@ -26,7 +34,7 @@ class Commands:
             "TRAINER_DEVICE": "cpu",
         }
         command = [sys.executable, "-m", "trainer", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture
@@ -76,6 +84,10 @@ def test_a_version_from_which_one_fine_tunes_gives_the_start(
         (("archive", "first/9"), "There is no model 'first/9'"),
         (("resume", "nothing"), "There is no job 'nothing'"),
         (("evaluate", "nonsense", "--data", "absent.zip"), "is not a model"),
+        (("study-report", "--data", "absent.zip"), "The study needs a model in every slot; none serves full, upper"),
+        (("study-report", "--data", "absent.zip", "--robustness-images", "-1"), "give a whole number from 0 on"),
+        (("study-verify", "--data", "absent.zip"), "There is no study at study.json; make it with"),
+        (("table", "--write", "absent.md"), "absent.md cannot be read"),
         (("worker",), "Set TRAINER_REDIS_URL"),
     ],
     ids=[
@@ -86,6 +98,10 @@ def test_a_version_from_which_one_fine_tunes_gives_the_start(
         "nothing to archive",
         "no run",
         "bad name",
+        "no models to study",
+        "bad number of images",
+        "no study to verify",
+        "no file to write to",
         "no queue",
     ],
 )
@@ -94,3 +110,38 @@ def test_what_cannot_be_done_is_said_in_a_sentence(trainer: Commands, words: tup
     assert done.returncode != 0
     assert sentence in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_study_that_is_stopped_keeps_its_answers_and_a_verification_asks_the_files_anew(
+    trainer: Commands, models_dir: Path, drawn_dataset: Path
+) -> None:
+    shutil.copytree(models_dir, trainer.models)
+    ((version, _),) = list_models(models_dir)
+    write_active(trainer.models, dict.fromkeys(SLOTS, version))
+    data = ("--data", str(drawn_dataset))
+
+    stopped = trainer.start("study-report", *data, "--robustness-images", "1")
+    answers = trainer.runs / ".study-answers"
+    while len(kept := set(answers.glob("*.npy"))) < 3:
+        assert stopped.poll() is None, stopped.communicate()
+        time.sleep(0.05)
+    stopped.send_signal(signal.SIGINT)
+    words, complaints = stopped.communicate()
+    assert stopped.returncode == 130, complaints
+    assert "the same command goes on from there" in words
+    assert "Traceback" not in complaints
+
+    before = {path: path.stat().st_mtime_ns for path in kept}
+    done = trainer("study-report", *data, "--robustness-images", "1")
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in kept} == before
+    assert (trainer.models / "study_answers.npz").is_file()
+
+    for path in answers.glob("*.npy"):
+        path.write_bytes(b"not asked for")
+    verified = trainer("study-verify", *data)
+    assert verified.returncode == 0, verified.stderr
+    assert (
+        "60 cells are those of the study" in verified.stdout
+    )  # two parts: drawn faces are not named Public or Private
+    assert not (trainer.runs / ".study-verify").exists()

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from shared.labels import LABELS
 from shared.masking import Hidden, hidden_quadrants
 from shared.model_folder import Card, model_path, read_card, write_atomically
 from shared.shapley import COALITIONS, hidden_of
@@ -69,10 +70,10 @@ class Answers:
         path = self._folder / f"{_question(reader, faces, hidden)}.npy"
         is_new = path not in self._given
         self._given.add(path)
-        if path.is_file():
+        kept = _kept(path, len(faces))
+        if kept is not None:
             if is_new:
                 self._tell(len(faces))
-            kept: Logits = np.load(path, allow_pickle=False)
             return kept
 
         def forward(batch: npt.NDArray[np.float32]) -> Logits:
@@ -92,6 +93,15 @@ class Answers:
         """
         rows = [self.logits(reader, faces, hidden_of(coalition)) for coalition in range(1, COALITIONS)]
         return np.stack(rows, axis=1).reshape(-1, rows[0].shape[1])
+
+
+def _kept(path: Path, faces: int) -> Logits | None:
+    """Return the answers to so many faces in a file; None if there is none, or it is damaged."""
+    try:
+        kept = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return kept if kept.shape == (faces, len(LABELS)) and kept.dtype == np.float32 else None
 
 
 def _question(reader: Reader, faces: Faces, hidden: Hidden | Sequence[Hidden]) -> str:

@@ -53,6 +53,22 @@ def test_the_answer_is_that_of_the_file_and_is_computed_once(data: Dataset, read
     assert counted.faces == len(faces)
 
 
+@pytest.mark.parametrize("content", [b"", b"damaged", "short"])
+def test_damaged_answers_are_computed_again(
+    content: bytes | str, data: Dataset, reader: Reader, tmp_path: Path
+) -> None:
+    counted, faces = Counted(reader), data.test.faces
+    first = Answers(tmp_path).logits(counted.reader, faces, View.UPPER)
+    (path,) = tmp_path.glob("*.npy")
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.save(path, first[:-1])
+
+    assert (Answers(tmp_path).logits(counted.reader, faces, View.UPPER) == first).all()
+    assert counted.faces == 2 * len(faces)
+
+
 def test_a_file_that_serves_two_slots_is_read_once_and_other_faces_anew(
     data: Dataset, reader: Reader, tmp_path: Path
 ) -> None:
