@@ -76,8 +76,9 @@ def _heading(job: JobDetail) -> None:
         st.subheader(words.job_title(job), anchor=False, width="content")
         badge(job)
     started = f" · started {words.clock(job.started)}" if job.started else ""
+    ended = f" · ended {words.clock(job.ended)}" if job.ended and job.state not in OPEN_STATES else ""
     by = f" by {job.by}" if job.by else ""
-    st.caption(f"{_what(job)} · asked{by} {words.clock(job.created)}{started} · `{job.id}`")
+    st.caption(f"{_what(job)} · asked{by} {words.clock(job.created)}{started}{ended} · `{job.id}`")
     if job.after and job.request.kind != "study":
         st.caption(f"It needs {words.listed([link(other, other) for other in job.after])}.")
     with st.container(horizontal=True):
@@ -89,7 +90,7 @@ def _heading(job: JobDetail) -> None:
             if st.button("Start anew", icon=":material/replay:", key="start-anew"):
                 change(lambda gateway: gateway.retry(job.id), lambda made: open_job(made.id))
             with st.popover("Delete", icon=":material/delete:"):
-                st.markdown("Its checkpoints, curves, log and report go; a model that it made stays.")
+                st.markdown(words.deletion(job))
                 if st.button("Delete it for good", key="delete"):
                     change(lambda gateway: gateway.delete(job.id), _deleted)
 
@@ -161,7 +162,7 @@ def _progress(job: Job, rows: Sequence[MetricRow]) -> None:
         return
     share = progress.step / progress.steps if progress.steps else 0.0
     finished = job.state == JobState.FINISHED
-    phase = words.PHASE_NAMES["done" if finished else progress.phase]
+    phase = words.PHASE_NAMES["done"] if finished else words.phase(progress)
     st.progress(1.0 if finished else min(max(share, 0.0), 1.0), text=phase)
     accuracy = progress.accuracy if progress.accuracy is not None else (rows[-1].validation_accuracy if rows else None)
     shown = {

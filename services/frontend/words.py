@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from shared.schemas import TRAINING_KINDS, Job, JobKind, JobState, Prediction
+from shared.schemas import TRAINING_KINDS, Job, JobDetail, JobKind, JobProgress, JobState, Prediction
 
 VIEW_NAMES: Final = {
     "full": "Whole face",
@@ -173,6 +173,22 @@ def job_title(job: Job) -> str:
     asked = job.request
     what = view_name(asked.view) if asked.kind in TRAINING_KINDS else asked.model or asked.name or "six models"
     return f"{KIND_NAMES[asked.kind]}: {what} on {asked.dataset}"
+
+
+def phase(progress: JobProgress) -> str:
+    """Return what a training is doing, with the step where it takes steps."""
+    name = PHASE_NAMES[progress.phase]
+    if progress.phase == "training" and progress.steps:
+        return f"{name}, step {progress.step:,} of {progress.steps:,}"
+    return name
+
+
+def deletion(job: JobDetail) -> str:
+    """Return what goes and what stays if a job is deleted, and the room that it gives back."""
+    parts, models = (
+        ("and its parts ", "models that they made stay") if job.parts else ("", "a model that it made stays")
+    )
+    return f"Its checkpoints, curves, log and report {parts}go; {models}. That frees {size(job.size_bytes)}."
 
 
 def size(count: int) -> str:

@@ -10,6 +10,7 @@ from services.frontend.training_form import show_form
 from shared.schemas import TRAINING_KINDS, Job
 
 ANY_STATE = "All"
+LIST_REFRESH_S = 5
 
 
 @guarded
@@ -21,7 +22,8 @@ def show() -> None:
         _selected(job_id)
     else:
         _form()
-    _jobs(job_id)
+    st.subheader("Jobs", anchor=False)
+    st.fragment(run_every=LIST_REFRESH_S)(_jobs)(job_id)
 
 
 def _selected(job_id: str) -> None:
@@ -44,8 +46,9 @@ def _form() -> None:
             change(lambda gateway: gateway.start(request), lambda job: job_view.open_job(job.id))
 
 
+@guarded
 def _jobs(selected: str | None) -> None:
-    st.subheader("Jobs", anchor=False)
+    """Show the list, which refreshes itself: others start jobs too."""
     jobs = gateway().jobs()
     if not jobs:
         st.caption("No job yet. The first one that you start appears here.")
@@ -63,7 +66,9 @@ def _row(job: Job, selected: bool) -> None:
             f"**{words.job_title(job)}**  \n:gray[{words.clock(job.created)} · {_summary(job)}]", width="stretch"
         )
         job_view.badge(job)
-        st.button("Open", key=f"open-{job.id}", disabled=selected, on_click=job_view.open_job, args=(job.id,))
+        if st.button("Open", key=f"open-{job.id}", disabled=selected):
+            job_view.open_job(job.id)
+            st.rerun()  # the whole page, not the list alone
 
 
 def _summary(job: Job) -> str:

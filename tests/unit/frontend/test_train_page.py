@@ -5,7 +5,7 @@ import pytest
 from services.frontend.settings_fields import IN_FRONT, grouped_fields
 from services.frontend.training_form import SettingsError, checked_settings
 from shared.masking import STUDY_VIEWS
-from shared.schemas import DatasetList, JobRequest, JobState, TrainSettings
+from shared.schemas import DatasetList, JobDetail, JobRequest, JobState, TrainSettings
 
 from .answers import a_data_set, a_job, a_model, epochs
 from .opened import open_page, says
@@ -89,6 +89,19 @@ def test_a_job_that_has_ended_is_started_anew_and_deleted(gateway: SmallGateway)
     assert "job" not in page.query_params
 
 
+def test_a_deletion_says_before_what_goes_and_how_much_room_that_gives_back(gateway: SmallGateway):
+    gateway.jobs["job-1"] = JobDetail(**a_job(JobState.FINISHED).model_dump(), size_bytes=412_000_000)
+    assert "a model that it made stays. That frees 412.0 MB." in says(open_page("train", job="job-1"))
+
+
+def test_a_job_that_another_user_starts_comes_to_the_list(gateway: SmallGateway):
+    page = open_page("train")
+    assert "No job yet" in says(page)
+    gateway.jobs["job-1"] = a_job()
+    page.run()
+    assert "Running" in says(page)
+
+
 def test_every_setting_has_a_field(gateway: SmallGateway):
     gateway.models.models[0] = a_model(view="full")
     page = open_kind("fine-tune")
@@ -104,7 +117,8 @@ def test_a_field_allows_what_the_schema_allows_and_no_more(gateway: SmallGateway
     for field in page.number_input:
         name = (field.key or "").removeprefix("setting-")
         for value in (field.min, field.max):
-            checked_settings({name: type(TrainSettings.model_fields[name].default or 0)(value)})
+            allowed = type(TrainSettings.model_fields[name].default or 0)(value)
+            checked_settings({"size": 224, name: allowed} if name == "grow_from" else {name: allowed})
 
 
 def test_settings_that_are_not_allowed_are_named():
@@ -139,6 +153,7 @@ def test_a_running_job_shows_its_progress_and_curves(gateway: SmallGateway):
         "Images a second": "85",
     }
     assert page.get("progress")[0].value == 30
+    assert page.get("progress")[0].proto.text == "Training, step 30 of 100"
     assert "about 12 minutes" in says(page)
     assert len(page.get("vega_lite_chart")) == 2
     assert not page.exception
