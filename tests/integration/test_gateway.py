@@ -264,6 +264,7 @@ def test_a_job_appears_in_the_queue_as_json(gateway: RunningGateway, redis: Redi
         ({"dataset": "faces.zip", "view": "sideways"}, "view"),
         ({"dataset": "faces.zip", "settings": {"epochs": 0}}, "settings.epochs"),
         ({"dataset": "faces.zip", "settings": {"epoch": 1}}, "settings.epoch"),
+        ({"dataset": "faces.zip", "settings": {"grow_from": 64}}, "settings.grow_from"),
     ],
 )
 def test_a_wrong_job_is_refused_by_field(gateway: RunningGateway, body: object, field: str) -> None:
@@ -327,7 +328,8 @@ def test_the_queue_may_be_away_while_jobs_are_still_listed(gateway: RunningGatew
     runs_before = sorted((gateway.folder / "runs").iterdir())
     second = replace(gateway, url=url)
     with running_service("gateway", environment, url, gateway.folder / "second.log"):
-        started = post(second, "/v1/jobs", json={"dataset": "faces.zip"})
+        started = post(second, "/v1/jobs", json={"dataset": "faces.zip", "settings": {"seed": 7}})
+        again = post(second, "/v1/jobs", json={"dataset": "faces.zip"})
         cancelled = post(second, f"/v1/jobs/{job.id}/cancel")
         listed = requests.get(f"{url}/v1/jobs", timeout=60)
         ready = requests.get(f"{url}/readyz", timeout=60)
@@ -335,6 +337,7 @@ def test_the_queue_may_be_away_while_jobs_are_still_listed(gateway: RunningGatew
     for answer in (started, cancelled):
         assert refused(answer, 503).error.code == "queue_unavailable"
         assert answer.headers["Retry-After"] == "5"
+    assert (again.status_code, again.json()["id"]) == (200, job.id)  # it is open: nothing is queued
     assert sorted((gateway.folder / "runs").iterdir()) == runs_before
     assert job.id in [each["id"] for each in listed.json()["jobs"]]
     assert ready.status_code == 503

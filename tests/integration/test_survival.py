@@ -6,7 +6,6 @@ whole checkpoint, and registers one version; no half-written model is to be seen
 
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,11 +13,12 @@ import pytest
 
 from scripts.processes import free_port
 from shared.model_folder import list_models
-from shared.run_folder import RunFolder
 from shared.schemas import JobState
 from tests.integration.rooms import (
+    DISTURBED_AFTER,
     OwnQueue,
     Rooms,
+    assert_as_undisturbed,
     checkpoints,
     finished,
     has_saved,
@@ -28,49 +28,11 @@ from tests.integration.rooms import (
     resumed_at,
     saved_step,
     starts,
+    suspend,
     wait_until,
-    watched,
     weights_digest,
 )
 from tests.integration.service_process import running_service
-
-DISTURBED_AFTER = 8
-"""Steps: there are two checkpoints by then, and some epochs to go."""
-
-MEMORY = Path("/sys/fs/cgroup/memory")
-
-
-@pytest.fixture(scope="session")
-def undisturbed(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory, queue_url: str) -> str:
-    """The digest of the weights of a run that nobody disturbed."""
-    rooms = Rooms(tmp_path_factory.mktemp("undisturbed"), drawn_dataset.parent, queue_url)
-    run = rooms.submit()
-    with rooms.worker():
-        wait_until(lambda: finished(run), run)
-    return weights_digest(rooms.models, run)
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> Iterator[OwnQueue]:
-    server = OwnQueue(tmp_path / "queue", free_port())
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def rooms(tmp_path: Path, drawn_dataset: Path, queue: OwnQueue) -> Iterator[Rooms]:
-    rooms = Rooms(tmp_path, drawn_dataset.parent, queue.url)
-    with watched(rooms.models):
-        yield rooms
-
-
-def assert_as_undisturbed(rooms: Rooms, run: RunFolder, undisturbed: str) -> None:
-    """Check the end: one model, the same weights, each epoch written once."""
-    assert finished(run)
-    assert [name for name, _ in list_models(rooms.models)] == [f"five/{run.id}"]
-    assert weights_digest(rooms.models, run) == undisturbed
-    epochs = run.request().request.settings.epochs
-    assert [row.epoch for row in run.metrics()] == list(range(1, epochs + 1))
 
 
 def test_kill_9_of_the_training_process(rooms: Rooms, undisturbed: str) -> None:
@@ -78,7 +40,7 @@ def test_kill_9_of_the_training_process(rooms: Rooms, undisturbed: str) -> None:
     with rooms.worker() as worker:
         wait_until(lambda: has_saved(run, DISTURBED_AFTER), run)
         horse = horse_of(worker)
-        horse.suspend()  # so that what is saved now is what is saved when it dies
+        suspend(horse)  # so that what is saved now is what is saved when it dies
         step = saved_step(run)
         kill(horse)
         wait_until(lambda: finished(run), run)
@@ -105,7 +67,7 @@ def test_kill_9_of_worker_training_and_queue_at_once(rooms: Rooms, queue: OwnQue
     with rooms.worker() as worker:
         wait_until(lambda: has_saved(run, DISTURBED_AFTER), run)
         horse = horse_of(worker)
-        horse.suspend()
+        suspend(horse)
         step = saved_step(run)
         kill(psutil.Process(worker.pid), horse)
         queue.kill()
@@ -162,8 +124,10 @@ def test_the_gateway_restarted(rooms: Rooms, tmp_path: Path, undisturbed: str) -
     assert_as_undisturbed(rooms, run, undisturbed)
 
 
-def test_sigterm_leaves_a_checkpoint_and_the_next_worker_goes_on(rooms: Rooms, undisturbed: str) -> None:
-    run = rooms.submit()
+def test_sigterm_leaves_a_checkpoint_and_the_next_worker_goes_on_before_it_begins_another_run(
+    rooms: Rooms, undisturbed: str
+) -> None:
+    run, waiting = rooms.submit(), rooms.submit()
     with rooms.worker() as worker:
         wait_until(lambda: has_saved(run, DISTURBED_AFTER), run)
         worker.terminate()
@@ -171,8 +135,14 @@ def test_sigterm_leaves_a_checkpoint_and_the_next_worker_goes_on(rooms: Rooms, u
     assert run.state().state == JobState.INTERRUPTED
     step = saved_step(run)
     assert f"step {step};" in (run.state().message or "")
+
+    def finished_first() -> bool:
+        begun = starts(waiting)
+        assert finished(run) or not begun
+        return finished(run)
+
     with rooms.worker():
-        wait_until(lambda: finished(run), run)
+        wait_until(finished_first, run)
     assert resumed_at(run) == [step]
     assert_as_undisturbed(rooms, run, undisturbed)
 
