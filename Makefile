@@ -13,7 +13,7 @@ TESTS ?= tests
 DATA ?= data/fer2013.zip
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check bench study study-report study-verify format clean install
+.PHONY: help up test test-long check bench study study-report study-verify format clean install
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,14 +24,19 @@ up: $(VENV)/.stack ## run the whole stack here, without Docker; Ctrl-C stops it
 test: $(VENV)/.dev ## pass every test, files side by side; one file: make test TESTS=tests/that/file.py
 	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
+test-long: $(VENV)/.dev ## pass the tests that take minutes each: a night with kills, a study through the queue
+	@$(BIN)/python -m pytest -m long $(TESTS)
+
 check: $(VENV)/.dev ## format, lint, types, import rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.stack ## measure how fast the released networks answer
+bench: $(VENV)/.stack ## measure how fast networks answer, train, and are taken up
 	@PYTHONPATH=. $(BIN)/python benchmarks/network_speed.py
+	@PYTHONPATH=. $(BIN)/python benchmarks/training_speed.py
+	@PYTHONPATH=. $(BIN)/python benchmarks/promotion.py
 
 study: $(VENV)/.stack ## train the six models of the study and report on them: make study DATA=data/fer2013.zip
 	@$(BIN)/python -m trainer study --data $(DATA)
