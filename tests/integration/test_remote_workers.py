@@ -80,6 +80,8 @@ def test_a_job_of_one_machine_is_trained_on_another(home: Machine, near: Machine
     assert not near.copy(run).path.exists()
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_a_run_goes_on_on_another_machine_from_the_storages_checkpoint_where_its_machine_dies(
     home: Machine, near: Machine, far: Machine, slow_digest: str
 ) -> None:
@@ -93,6 +95,8 @@ def test_a_run_goes_on_on_another_machine_from_the_storages_checkpoint_where_its
     assert_as_undisturbed(home, run, slow_digest)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_a_wish_to_cancel_and_the_death_of_a_process_reach_the_other_machines(
     home: Machine, near: Machine, far: Machine
 ) -> None:
@@ -112,6 +116,8 @@ def test_a_wish_to_cancel_and_the_death_of_a_process_reach_the_other_machines(
     wait_for(JobState.INTERRUPTED, run)  # by SIGTERM
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_two_machines_that_get_a_run_at_once_train_it_once(home: Machine, near: Machine, undisturbed: str) -> None:
     run = home.submit()
     with home.worker(), near.worker():
