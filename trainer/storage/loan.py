@@ -23,9 +23,10 @@ from shared.schemas import OPEN_STATES, JobState
 from trainer.errors import StorageError
 from trainer.run_lock import only_one
 from trainer.settings import Settings
-from trainer.storage import is_home
+from trainer.storage import SYNC_DIR, is_home
 from trainer.storage.files import CANCEL_FILE, REQUEST_FILE, STATE_FILE, reached, stamps
 from trainer.storage.lease import Lease, LeaseNote
+from trainer.storage.memory import Memories
 from trainer.storage.mirror import Mirror
 from trainer.storage.models import fetch_model, fetch_needed, put_model
 from trainer.storage.repeated import Repeated
@@ -172,11 +173,25 @@ class Loan:
         fetch_needed(self._storage, self._settings.runs_dir, self._settings.models_dir, self._run)
 
     def _take_over_from_elsewhere(self) -> None:
-        """Fetch, into the gateway's folder, the checkpoints of a worker that got further than what lies there."""
+        """Let the gateway's folder catch up with what a worker elsewhere did, its checkpoints included.
+
+        Nobody else can change the run now, but `sync` may not have seen the last change.
+        """
+        until = time.monotonic() + READY_S
+        while not self._is_in_step():
+            if time.monotonic() > until or self._stop_asked():
+                raise StorageError("The folder lags behind the storage: is python -m trainer sync running?")
+            time.sleep(RETRY_S / 4)
         (self._run.path / LEASE_FILE).unlink(missing_ok=True)
         there = self._mirror.listed()
         if reached(there) > reached(stamps(self._run.path)):
             self._mirror.fetch_weights(there)
+
+    def _is_in_step(self) -> bool:
+        """Return whether the state in the storage is one that the gateway's folder has had."""
+        there = self._mirror.listed().get(STATE_FILE)
+        known = Memories(self._settings.runs_dir / SYNC_DIR).of(self._run.id).files.get(STATE_FILE)
+        return there is None or (known is not None and known.version == there.version)
 
     def _fetch_anew(self, *names: str) -> None:
         there = self._mirror.listed()
@@ -221,19 +236,19 @@ class Loan:
             time.sleep(RETRY_S)
 
     def _put_all(self) -> None:
-        if self.is_home or not (self._run.path / REQUEST_FILE).is_file():  # it died before it had fetched the run
+        if not (self._run.path / REQUEST_FILE).is_file():  # it died before it had fetched the run
             self._lease.free()
-            return
-        if not self._lease.renew():
+        elif not self._lease.renew():
             self._drop_model()
         else:
             model = self._made()
             if model is not None:
                 self._publish(model)
             has_finished = self._run.state().state == JobState.FINISHED
-            self._mirror.put_changes(weights_too=not has_finished)  # the model is what remains of them
+            self._mirror.put_changes(weights_too=not has_finished and not self.is_home)  # the model is what remains
             self._lease.free()
-        shutil.rmtree(self._run.path, ignore_errors=True)
+        if not self.is_home:
+            shutil.rmtree(self._run.path, ignore_errors=True)
 
     def _made(self) -> str | None:
         """Return the version that this run has made; one that it only measured is none of its own."""
@@ -244,7 +259,7 @@ class Loan:
         """Put the version; where a worker put it before and died before it could say so, that one is the version."""
         if self._is_published:
             return
-        if not put_model(self._storage, self._settings.models_dir, model):
+        if not put_model(self._storage, self._settings.models_dir, model) and not self.is_home:
             self._drop_model()
             fetch_model(self._storage, self._settings.models_dir, model)
         self._is_published = True
@@ -252,11 +267,13 @@ class Loan:
     def _drop_model(self) -> None:
         """Remove a version that nobody else has seen: whoever does the run makes another of the same name."""
         model = self._made()
-        if model is not None:
+        if model is not None and not self.is_home:
             shutil.rmtree(model_path(self._settings.models_dir, model), ignore_errors=True)
 
     def _keep_here(self) -> None:
-        """Leave the run interrupted in the folder here."""
+        """Leave the run interrupted in the folder here; the gateway's folder is right as it is."""
+        if self.is_home:
+            return
         message = "The storage did not answer at the end of the training; it goes on from its last checkpoint."
         log.error("run %s stays in %s: %s", self._run.id, self._run.path, message)
         self._drop_model()

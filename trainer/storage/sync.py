@@ -140,7 +140,10 @@ class Sync:
         there = {name: item for name, item in listed.items() if is_mirrored(name)}
         note = self._watch.holder(run.id, listed.get(LEASE_FILE))
         holder = Holder.NOBODY if note is None else Holder.HOME if note.home else Holder.ELSEWHERE
-        before, mirror = _changed_ns(run), Mirror(self._storage, run.path, memory.files)
+        before = _changed_ns(run)
+        if (made := _made_by(run)) is not None:
+            self._put_model(made)  # before anybody elsewhere sees that it has finished
+        mirror = Mirror(self._storage, run.path, memory.files)
         changed = mirror.reconcile(there, holder, self._fetch_made)
         _show_holder(run, note if holder is Holder.ELSEWHERE else None)
         state, is_behind = run.state().state, False
@@ -186,23 +189,36 @@ class Sync:
             shutil.rmtree(path, ignore_errors=True)  # what was fetched while the gateway deleted it
             self._memories.drop(run_id)
 
+    def _put_model(self, model_id: str) -> None:
+        if model_id in self._models:
+            return
+        try:
+            put_model(self._storage, self._settings.models_dir, model_id)
+        except (ModelFolderError, OSError) as error:
+            log.error("%s is not put into the storage: %s", model_id, error)
+        self._models.add(model_id)
+
     def _put_models(self) -> None:
         """Put the versions that the storage lacks, and what serves."""
         models_dir = self._settings.models_dir
         for path in sorted(models_dir.glob(f"*/*/{CARD_FILE}")):
             model_id = f"{path.parent.parent.name}/{path.parent.name}"
-            if model_id in self._models or "/." in f"/{model_id}":
-                continue
-            try:
-                put_model(self._storage, models_dir, model_id)
-            except (ModelFolderError, OSError) as error:
-                log.error("%s is not put into the storage: %s", model_id, error)
-            self._models.add(model_id)
+            if "/." not in f"/{model_id}":
+                self._put_model(model_id)
         with suppress(FileNotFoundError):
             serving = (models_dir / ACTIVE_FILE).read_bytes()
             if serving != self._serving:
                 self._storage.put(ACTIVE_KEY, serving)
                 self._serving = serving
+
+
+def _made_by(run: RunFolder) -> str | None:
+    """Return the version of a run that has finished here."""
+    try:
+        state = run.state()
+    except RunFolderError:
+        return None  # it is being fetched
+    return state.model if state.state == JobState.FINISHED else None
 
 
 def _is_run(path: Path) -> bool:

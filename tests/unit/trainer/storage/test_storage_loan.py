@@ -259,6 +259,38 @@ def test_a_worker_of_the_gateways_machine_takes_the_lease_and_leaves_the_folder(
         assert stop_asked is None  # it has to stop before the run is there
 
 
+def test_a_worker_of_the_gateways_machine_never_does_again_what_was_done_elsewhere(
+    home: Home, sync: Sync, worker: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loan_module, "READY_S", 0.2)
+    run = home.submit()
+    sync.round()
+    with lent(run.id, worker.settings, "worker", never):
+        worker.finish(run)
+    assert run.state().state == JobState.QUEUED  # nobody has looked at the storage yet
+    with lent(run.id, home.settings, "at home", never) as stop_asked:
+        assert stop_asked is None
+    sync.round()
+    with lent(run.id, home.settings, "at home", never) as stop_asked:
+        assert stop_asked is not None
+        assert run.state().state == JobState.FINISHED
+
+
+def test_what_was_done_on_the_gateways_machine_is_never_done_again_elsewhere(
+    home: Home, sync: Sync, worker: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loan_module, "READY_S", 0.2)
+    run = home.submit()
+    sync.round()
+    with lent(run.id, home.settings, "at home", never):
+        model = home.finish(run)
+    assert open_storage(home.settings).exists(f"models/{model}/card.json")
+    with lent(run.id, worker.settings, "worker", never) as stop_asked:
+        assert stop_asked is None
+    sync.round()
+    assert run.state() == RunState(state=JobState.FINISHED, model=model)
+
+
 def test_a_run_goes_on_from_the_newest_checkpoint_wherever_it_was_written(
     home: Home, sync: Sync, worker: Machine
 ) -> None:
