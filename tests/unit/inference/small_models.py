@@ -1,5 +1,6 @@
 """Real ONNX networks of a few kilobytes: their seven logits are fixed random projections of all that they read."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,15 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from services.inference.model_store import ModelStore
 from shared.labels import LABELS
 from shared.model_folder import Card, write_active, write_model
 from shared.preprocessing import InputSpec
 from shared.run_folder import utc_now
 
 SPEC = InputSpec()
+BAD_LOGITS = {"self_test": {"full": (9.0,) * 7}}
+"""What a card may say that no network does."""
 
 
 def projection(seed: int, *, batch: int | str = "batch", outputs: int = len(LABELS)) -> onnx.ModelProto:
@@ -58,3 +62,27 @@ def write_five(models_dir: Path) -> None:
     for seed, model_id in enumerate(active.values()):
         write_projection(models_dir, model_id, projection(seed))
     write_active(models_dir, active)
+
+
+def store(folder: Path) -> ModelStore:
+    """Return a store that has looked at the folder once."""
+    made = ModelStore(folder, threads=1)
+    made.refresh()
+    return made
+
+
+def serving(made: ModelStore) -> dict[str, str]:
+    """Return slot to version."""
+    return {slot: network.card.id for slot, network in made.served().networks.items()}
+
+
+def passes(card: Card) -> None:
+    """Refuse nothing."""
+
+
+def alter_unseen(path: Path, content: bytes) -> bytes:
+    """Write over a file's beginning so that neither its size nor its time tells; return what was there."""
+    state, before = path.stat(), path.read_bytes()
+    path.write_bytes(content + before[len(content) :])
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    return before[: len(content)]
