@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_files import Picture, pictures, png, write_csv, write_folder, write_zip
 from PIL import Image
 
 from shared.dataset_images import pixel_digest
 from shared.errors import DatasetError
 from shared.labels import LABEL_INDEX, LABELS
+from tests.unit.trainer.dataset_files import Picture, pictures, png, write_csv, write_folder, write_zip
 from trainer.data import Dataset, LeftOut, Part, load_dataset
 
 SIZE = 8

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from dataset_files import pictures, write_zip
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from shared.run_folder import RunFolder
 from shared.schemas import JobProgress, TrainSettings
+from tests.unit.trainer.dataset_files import pictures, write_zip
 from trainer.checkpoints import Position
 from trainer.data import Dataset, load_dataset
 from trainer.errors import CheckpointError, DivergedError, Stopped

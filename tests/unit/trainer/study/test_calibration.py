@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from small_study import answers, labels_of
 
+from tests.unit.trainer.study.small_study import answers, labels_of
 from trainer.evaluation import cross_entropy, softmax
 from trainer.study.bootstrap import draw
 from trainer.study.calibration import (

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from small_study import small_inputs
 
 from shared.masking import STUDY_VIEWS, View
 from shared.schemas import SLOTS
 from shared.study import PairedTest, Subset
+from tests.unit.trainer.study.small_study import small_inputs
 from trainer.study.bootstrap import draw
 from trainer.study.comparisons import Readings, compare
 from trainer.study.hypotheses import PER_EMOTION, PRIMARY, QUESTIONS, TRAINING, answer, declared_comparisons

@@ -13,11 +13,11 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
-from small_study import answers, labels_of
 
 from shared.labels import LABELS
 from shared.masking import View
 from shared.study import CURVE_POINTS, Cell, Subset
+from tests.unit.trainer.study.small_study import answers, labels_of
 from trainer.evaluation import Logits, measure, softmax
 from trainer.study import confusion as confusion_module
 from trainer.study.bootstrap import draw
