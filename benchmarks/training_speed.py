@@ -12,7 +12,7 @@ setting the run up. Validation is no training step, so the rate is given without
 of what comes once an epoch than a data set's have: FER2013 has about 24,000 faces to train on, the default here is a
 fifth, which takes some minutes on two cores. Not counted: a few steps of each before.
 
-Run: `PYTHONPATH=. .venv/bin/python benchmarks/training_speed.py`; it is not part of `make bench` yet.
+Run: `PYTHONPATH=. .venv/bin/python benchmarks/training_speed.py`.
 """
 
 import argparse
