@@ -9,7 +9,7 @@ from shared.masking import View
 from shared.model_folder import Card
 from trainer.data import load_dataset
 from trainer.evaluation import measure
-from trainer.study.answers import Answers, open_reader
+from trainer.study.answers import Answers, open_reader, split_of
 from trainer.study.report_files import write_report
 from trainer.study.runner import evaluation_of
 
@@ -34,7 +34,7 @@ def evaluate(
         DatasetError: the data set cannot be read.
     """
     reader = open_reader(models_dir, "any", model_id, threads=0)
-    dataset = load_dataset(data, size=reader.card.input.size)
+    dataset = load_dataset(data, size=reader.card.input.size, **split_of([reader]))
     with tempfile.TemporaryDirectory() as cache:
         evaluation = evaluation_of(reader, dataset, views, Answers(Path(cache)))
     if report is not None:

@@ -23,7 +23,7 @@ from trainer.network import build_network, load_base, load_version
 from trainer.registration import Origin, describe_training, register
 from trainer.settings import Settings
 from trainer.stopping import stoppable
-from trainer.study.answers import Answers, open_reader
+from trainer.study.answers import Answers, open_reader, split_of
 from trainer.study.image_answers import image_answers
 from trainer.study.report_files import write_report
 from trainer.study.runner import evaluation_of, faces_to_read, run_study
@@ -45,14 +45,18 @@ class Work:
     hooks: Hooks
     group: Group = ALONE
 
-    def dataset(self, size: int) -> Dataset:
-        """Read the data set, faces at `size` x `size` pixels. Raises DatasetError, and Stopped when that is wished."""
+    def dataset(self, size: int, split: Mapping[str, float] | None = None) -> Dataset:
+        """Read the data set, faces at `size` x `size` pixels; raises DatasetError, and Stopped when that is wished.
+
+        Args:
+            size: of the faces.
+            split: how to divide the training split; as the request says, if None.
+        """
+        asked = self.request.settings
+        as_asked = {"validation_share": asked.validation_share, "duplicate_similarity": asked.duplicate_similarity}
         with self.stoppable("reading the data set"):
             return load_dataset(
-                self.settings.data_dir / self.request.dataset,
-                size=size,
-                validation_share=self.request.settings.validation_share,
-                duplicate_similarity=self.request.settings.duplicate_similarity,
+                self.settings.data_dir / self.request.dataset, size=size, **(as_asked if split is None else split)
             )
 
     def stoppable(self, doing: str) -> AbstractContextManager[None]:
@@ -135,7 +139,7 @@ def evaluate_version(work: Work) -> str:
     """Measure a version on the test split and write the report; return the version."""
     request = work.request
     reader = open_reader(work.settings.models_dir, "any", request.model or "", work.settings.threads)
-    data = work.dataset(reader.card.input.size)
+    data = work.dataset(reader.card.input.size, split_of([reader]))
     views = request.views or list(STUDY_VIEWS)
     answers = work.answers(len(views) * len(data.test) + len(data.validation))
     with work.stoppable("measuring"):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from shared.labels import LABELS
 from shared.masking import Hidden, hidden_quadrants
 from shared.model_folder import Card, model_path, read_card, write_atomically
+from shared.schemas import TrainSettings
 from shared.shapley import COALITIONS, hidden_of
 from trainer.evaluation import Forward, Logits, logits_of
 from trainer.export import onnx_forward
@@ -49,6 +50,21 @@ def open_reader(models_dir: Path, slot: str, model_id: str, threads: int) -> Rea
     folder = model_path(models_dir, model_id)
     card = read_card(folder)
     return Reader(slot, card, onnx_forward(folder / card.file, threads or os.cpu_count() or 1), folder / card.file)
+
+
+def split_of(readers: Sequence[Reader]) -> dict[str, float]:
+    """Return how to divide the training split, as arguments of `load_dataset`.
+
+    It is the narrowest way of all versions', whose validation part each of them has held out, since what is held out
+    are the lowest hashes of the pixels. A version whose card does not say how it was trained counts as the default.
+    """
+    asked = [
+        TrainSettings.model_validate(reader.card.training.get("request", {}).get("settings", {})) for reader in readers
+    ]
+    return {
+        "validation_share": min(one.validation_share for one in asked),
+        "duplicate_similarity": min(one.duplicate_similarity for one in asked),
+    }
 
 
 class Answers:

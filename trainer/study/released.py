@@ -1,20 +1,20 @@
 """The study of the released models: the active version of each slot, by its exported file."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from shared.errors import StudyError
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import read_active
-from shared.schemas import SLOTS, TrainSettings
+from shared.schemas import SLOTS
 from shared.study import STUDY_FILE, Cell, Estimate, StudyResult, read_study, write_study
 from shared.study_answers import STUDY_ANSWERS_FILE, write_answers
 from trainer.data import Dataset, load_dataset
 from trainer.errors import StudyMismatchError
 from trainer.evaluation import Logits, measure
 from trainer.settings import Settings
-from trainer.study.answers import Answers, Reader, open_reader
+from trainer.study.answers import Answers, Reader, open_reader, split_of
 from trainer.study.image_answers import image_answers
 from trainer.study.inputs import subsets_of
 from trainer.study.runner import faces_to_read, read_views, run_study
@@ -33,7 +33,7 @@ def measure_released(
 ) -> Path:
     """Write the study of the active models, and their answers, to the models folder; return the study's path."""
     readers = active_readers(settings)
-    dataset = load_dataset(data, size=readers[0].card.input.size, **_split_of(readers))
+    dataset = load_dataset(data, size=readers[0].card.input.size, **split_of(readers))
     answers = Answers(cache, _counting(show, faces_to_read(readers, dataset, robustness_images)))
     study = run_study(readers, dataset, answers, robustness_images)
     path = settings.models_dir / STUDY_FILE
@@ -53,7 +53,7 @@ def verify(settings: Settings, data: Path, cache: Path, show: Show) -> int:
     other = [f"{reader.slot} is {reader.card.id}" for reader in readers if versions.get(reader.slot) != reader.card.id]
     if other:
         raise StudyMismatchError(f"The study measured other versions than serve now: {', '.join(other)}.")
-    dataset = load_dataset(data, size=readers[0].card.input.size, **_split_of(readers))
+    dataset = load_dataset(data, size=readers[0].card.input.size, **split_of(readers))
     if dataset.fingerprint != study.protocol.fingerprint:
         raise StudyMismatchError(f"{data.name} is not the data set that the study measured: its images are others.")
     total = len({reader.file_digest for reader in readers}) * len(STUDY_VIEWS) * len(dataset.test)
@@ -119,13 +119,3 @@ def _counting(show: Show, total: int) -> Callable[[int], None]:
         show(done, total)
 
     return tell
-
-
-def _split_of(readers: Sequence[Reader]) -> dict[str, float]:
-    """Return how to divide the training split: the narrowest way of all versions', whose validation part each of them
-    has held out, since what is held out are the lowest hashes of the pixels."""
-    asked = [TrainSettings.model_validate(reader.card.training["request"]["settings"]) for reader in readers]
-    return {
-        "validation_share": min(one.validation_share for one in asked),
-        "duplicate_similarity": min(one.duplicate_similarity for one in asked),
-    }
