@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("--data", type=Path, help="where the data set lies now (default: in TRAINER_DATA_DIR)")
     model_commands.add_commands(commands)
     evaluate = commands.add_parser("evaluate", help="measure a version on the test split of a data set")
-    evaluate.add_argument("model", help="<name>/<version>")
+    which = evaluate.add_mutually_exclusive_group(required=True)
+    which.add_argument("model", nargs="?", help="<name>/<version>")
+    which.add_argument("--model", dest="named", metavar="MODEL", help="the same, as an option")
     evaluate.add_argument("--data", type=Path, required=True, help="a zip, folder or CSV of FER2013")
     evaluate.add_argument("--views", nargs="+", type=View, choices=list(View), default=list(STUDY_VIEWS))
     evaluate.add_argument("--json", action="store_true", help="print every figure as JSON in place of a table")
@@ -132,7 +134,8 @@ def _evaluate(arguments: argparse.Namespace, models_dir: Path) -> int:
     from trainer.report import evaluate
     from trainer.tables import metrics_table
 
-    card, figures = evaluate(models_dir, arguments.model, arguments.data, arguments.views, arguments.report)
+    model_id = arguments.model or arguments.named
+    card, figures = evaluate(models_dir, model_id, arguments.data, arguments.views, arguments.report)
     rows = {view: (card.id, figures[view]) for view in arguments.views}
     print(json.dumps(figures, indent=1) if arguments.json else metrics_table(rows))
     return 0

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -133,6 +134,7 @@ def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:
     rows = run.metrics()
     best = best_epoch(rows, request.settings.select)
     return {
+        "command": command_of(request),
         "request": request.model_dump(mode="json"),
         "run": run.id,
         **json.loads((run.path / ORIGIN_FILE).read_text()),
@@ -140,6 +142,18 @@ def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:
         "best_epoch": best.epoch if best else None,
         "validation_accuracy": best.validation_accuracy if best else None,
     }
+
+
+def command_of(request: JobRequest) -> str:
+    """Return the command that does a training again."""
+    words = ["python", "-m", "trainer", "train", "--data", f"data/{request.dataset}", "--view", request.view]
+    for option in ("name", "base_model", "teacher"):
+        if (value := getattr(request, option)) is not None:
+            words += [f"--{option.replace('_', '-')}", value]
+    for option, value in request.settings.model_dump(exclude_defaults=True).items():
+        named = option.replace("_", "-")
+        words += [f"--{named}" if value else f"--no-{named}"] if isinstance(value, bool) else [f"--{named}", str(value)]
+    return shlex.join(words)
 
 
 def best_epoch(rows: list[MetricRow], select: Literal["accuracy", "loss"]) -> MetricRow | None:

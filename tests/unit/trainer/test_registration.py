@@ -9,7 +9,8 @@ import torch
 
 from shared.run_folder import RunFolder
 from shared.schemas import JobRequest, MetricRow, TrainSettings
-from trainer.registration import ORIGIN_FILE, describe_training, note_origin
+from trainer.__main__ import _parser, _request
+from trainer.registration import ORIGIN_FILE, command_of, describe_training, note_origin
 
 FIGURES = [(1.5, 0.50), (1.2, 0.61), (1.1, 0.60), (1.3, 0.61)]
 """Loss and accuracy of four epochs."""
@@ -59,3 +60,11 @@ def test_what_a_run_began_with_is_not_written_over_where_it_goes_on_elsewhere(tm
     (run.path / ORIGIN_FILE).write_text('{"device": "cuda"}')
     note_origin(run, torch.device("cpu"))
     assert json.loads((run.path / ORIGIN_FILE).read_text()) == {"device": "cuda"}
+
+
+def test_the_cards_command_asks_for_the_same_training_again() -> None:
+    settings = TrainSettings(epochs=3, learning_rate=2e-4, flip=False, class_weights=True, grow_from=32)
+    asked = JobRequest(dataset="faces.zip", view="upper", name="mine", base_model="full/1", settings=settings)
+    command = command_of(asked).split()
+    assert command[:4] == ["python", "-m", "trainer", "train"]
+    assert _request(_parser().parse_args(command[3:])) == asked
