@@ -6,7 +6,7 @@ is taken, and the lock is held for a few milliseconds only.
 """
 
 import fcntl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, cast
@@ -30,6 +30,9 @@ LOCK_FILE: Final = ".active.lock"
 KEPT_CHANGES: Final = 1000
 RELEASE: Final = "release"
 """In place of a person's name where slots followed a release."""
+EARLY_RELEASES: Final = frozenset({"first/1"})
+"""All that releases brought before there was a history. Promotions were not noted then either, so a slot without a line
+in the history may be a person's choice if another version serves it."""
 
 SelfTest = Callable[[Card], None]
 """Raises an error, such as SelfTestError, if the version must not serve."""
@@ -131,8 +134,9 @@ def restore(models_dir: Path, model_id: str, by: str) -> ActiveModels:
 def follow_release(models_dir: Path, released_dir: Path, self_test: SelfTest) -> ActiveModels:
     """Let released versions serve the slots that no person has decided on; their choice stays.
 
-    A slot follows if nothing serves it, or if a released version does and no person put it there. Versions that are
-    not in the models folder, are archived or altered there, or are refused by `self_test`, are left out.
+    A slot follows if nothing serves it, or if what serves it came with a release, also one that this release no longer
+    has (see `_came_with_a_release`). Versions that are not in the models folder, are archived or altered there, or are
+    refused by `self_test`, are left out.
 
     Raises:
         ModelFolderError: an `active.json` cannot be read or written.
@@ -141,12 +145,12 @@ def follow_release(models_dir: Path, released_dir: Path, self_test: SelfTest) ->
     ids = {model_id for model_id, _ in list_models(released_dir)}
 
     def wanted(state: ActiveModels) -> dict[str, str]:
-        last = {change.slot: change.action for change in state.history}
-        free = [slot for slot in SLOTS if slot in released and last.get(cast(Slot, slot), RELEASE) == RELEASE]
         return {
             slot: released[slot]
-            for slot in free
-            if state.active.get(slot) in {None, *ids} - {released[slot]}
+            for slot in SLOTS
+            if slot in released
+            and state.active.get(slot) != released[slot]
+            and _came_with_a_release(state, slot, ids)
             and _can_serve(models_dir, state, released[slot])
         }
 
@@ -186,6 +190,19 @@ def _served_before(state: ActiveModels, slot: str) -> list[str]:
     if pile and pile[-1] == state.active.get(slot):
         pile.pop()
     return pile[::-1]
+
+
+def _came_with_a_release(state: ActiveModels, slot: str, released: Set[str]) -> bool:
+    """Return whether what serves the slot, if anything does, came with a release and not by a person's choice.
+
+    The slot's last line in the history tells; if another version serves than it says, a person edited the file.
+    Without a line, the version tells: it is one of `released`, or of the releases before there was a history.
+    """
+    served = state.active.get(slot)
+    last = next((change for change in reversed(state.history) if change.slot == slot), None)
+    if last is None:
+        return served is None or served in released | EARLY_RELEASES
+    return last.action == RELEASE and served in {None, last.model}
 
 
 def _can_serve(models_dir: Path, state: ActiveModels, model_id: str) -> bool:

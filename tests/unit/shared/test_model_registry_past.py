@@ -132,6 +132,78 @@ def test_a_release_that_was_rolled_back_stays_rolled_back(models: Path, released
     assert model_registry.follow_release(models, released, passes).active["full"] == "first/1"
 
 
+def test_slots_follow_although_the_release_dropped_the_version_that_an_earlier_one_brought(
+    models: Path, released: Path, tmp_path: Path
+) -> None:
+    model_registry.follow_release(models, released, passes)
+    later = tmp_path / "later"
+    add(later, "upper/1")
+    add(models, "upper/1")
+    write_active(later, {"full": "upper/1", "upper": "upper/1"})
+
+    state = model_registry.follow_release(models, later, passes)
+
+    assert state.active == {"full": "upper/1", "upper": "upper/1"}
+    assert told(models)[2:] == [
+        ("release", "release", "full", "upper/1", "first/2"),
+        ("release", "release", "upper", "upper/1", "first/2"),
+    ]
+    assert roll_back(models, "upper") == "first/2"
+    assert model_registry.follow_release(models, later, passes).active == {"full": "upper/1", "upper": "first/2"}
+
+
+def test_an_earlier_release_is_followed_back(models: Path, released: Path, tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier"
+    add(earlier, "first/1")
+    write_active(earlier, {"full": "first/1"})
+    model_registry.follow_release(models, released, passes)
+
+    state = model_registry.follow_release(models, earlier, passes)
+
+    assert state.active == {"full": "first/1", "upper": "first/2"}
+
+
+def test_what_releases_brought_before_there_was_a_history_follows_one_that_dropped_it_and_ones_own_stays(
+    models: Path, tmp_path: Path
+) -> None:
+    later = tmp_path / "later"
+    add(later, "upper/1", "any/1")
+    add(models, "upper/1", "any/1", "mine/1")
+    write_active(later, {"full": "upper/1", "upper": "upper/1", "lower": "upper/1", "any": "any/1"})
+    write_active(models, {"full": "mine/1", "upper": "first/1", "lower": "first/1"})
+    promote(models, "first/1", "left")
+    promote(models, "first/2", "lower")
+    promote(models, "first/1", "lower")
+
+    state = model_registry.follow_release(models, later, passes)
+
+    assert state.active == {
+        "full": "mine/1",  # promoted when promotions were not noted
+        "upper": "upper/1",
+        "lower": "first/1",
+        "left": "first/1",
+        "any": "any/1",
+    }
+
+
+def test_a_slot_that_followed_and_was_then_edited_by_hand_stays(models: Path, released: Path) -> None:
+    model_registry.follow_release(models, released, passes)
+    content = json.loads((models / "active.json").read_text())
+    content["active"] |= {"full": "first/4", "upper": "first/1"}
+    (models / "active.json").write_text(json.dumps(content))
+
+    assert model_registry.follow_release(models, released, passes).active == {"full": "first/4", "upper": "first/1"}
+
+
+def test_a_slot_that_the_release_no_longer_serves_stays(models: Path, released: Path, tmp_path: Path) -> None:
+    model_registry.follow_release(models, released, passes)
+    later = tmp_path / "later"
+    add(later, "first/3")
+    write_active(later, {"full": "first/3"})
+
+    assert model_registry.follow_release(models, later, passes).active == {"full": "first/3", "upper": "first/2"}
+
+
 def test_a_version_of_ones_own_from_before_there_was_a_history_stays(models: Path, released: Path) -> None:
     write_active(models, {"full": "first/4", "upper": "first/1"})
 
