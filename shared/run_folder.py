@@ -8,6 +8,7 @@ progress.json   phase, epoch, step, loss, ETA; replaced while it runs
 metrics.jsonl   a line an epoch
 checkpoints/    the trainer's
 cancel          there if somebody wants it to stop
+lock            held by the process that does the run: see trainer.run_lock
 log.txt         the trainer's log
 lease.json      there while a worker of another machine has the run: see trainer.storage
 report/         figures as files and as a page, of an evaluation or a study
@@ -17,8 +18,11 @@ atomically, so readers never see half of one.
 """
 
 import contextlib
+import fcntl
+import os
 import re
 import secrets
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,9 +36,12 @@ from shared.schemas import OPEN_STATES, TRAINING_KINDS, Job, JobProgress, JobReq
 Content = TypeVar("Content", bound=BaseModel)
 
 RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+REQUEST_FILE = "request.json"
 LOG_FILE = "log.txt"
+LOCK_FILE = "lock"
 LEASE_FILE = "lease.json"
 REPORT_DIR = "report"
+HISTORY_FILE = "history.jsonl"
 FIRST_QUEUE, LAST_QUEUE = "trainer-first", "trainer"
 QUEUE_NAMES = (FIRST_QUEUE, LAST_QUEUE)
 """The queues between the gateway and the workers, in the order in which workers empty them."""
@@ -103,13 +110,19 @@ class RunFolder:
             request: what is asked for.
             run_id: from `new_id`, where it has to be known before.
             origin: more of RunRequest: `by`, `after` (beside what the request itself waits for), `study`, ...
+
+        Raises OSError if the folder cannot be written; nothing is left of it then.
         """
         asked = RunRequest(request=request, created=utc_now(), **origin)
         asked.after += [run for run in request.waits_for() if run not in asked.after]
         run = cls(runs_dir / (run_id or cls.new_id(request)))
         run.path.mkdir(parents=True)
-        run.set_state(RunState(state=JobState.QUEUED))
-        write_atomically(run.path / "request.json", asked.model_dump_json(indent=1) + "\n")
+        try:
+            run.set_state(RunState(state=JobState.QUEUED))
+            write_atomically(run.path / REQUEST_FILE, asked.model_dump_json(indent=1) + "\n")
+        except OSError:
+            shutil.rmtree(run.path, ignore_errors=True)
+            raise
         return run
 
     @classmethod
@@ -120,20 +133,25 @@ class RunFolder:
             RunFolderError: no such run (or an id that would leave the folder).
         """
         run = cls(runs_dir / run_id)
-        if not RUN_ID_PATTERN.fullmatch(run_id) or not (run.path / "request.json").is_file():
+        if not RUN_ID_PATTERN.fullmatch(run_id) or not (run.path / REQUEST_FILE).is_file():
             raise RunFolderError(f"There is no job '{run_id[:80]}'.")
         return run
 
     @classmethod
     def all(cls, runs_dir: Path) -> list["RunFolder"]:
         """Return every run, newest first; folders that are no runs are left out."""
-        found = (path.parent for path in runs_dir.glob("*/request.json"))
+        found = (path.parent for path in runs_dir.glob(f"*/{REQUEST_FILE}"))
         runs = [cls(path) for path in found if RUN_ID_PATTERN.fullmatch(path.name)]
         return sorted(runs, key=lambda run: run.id, reverse=True)
 
     def parts(self) -> list["RunFolder"]:
         """Return the jobs that this one waits for and that are still there, in their order."""
         return [type(self)(path) for run in self.request().after if (path := self.path.parent / run).is_dir()]
+
+    def is_without_its_study(self) -> bool:
+        """Return whether the run is part of a study that was never wholly made, or that is gone."""
+        study = self.request().study
+        return study is not None and not (self.path.parent / study / REQUEST_FILE).is_file()
 
     def unfinished(self) -> list[str]:
         """Return the ids of the jobs that must finish before this one starts; one that is gone never does."""
@@ -145,7 +163,7 @@ class RunFolder:
         Raises:
             RunFolderError: the file is missing or not of this version.
         """
-        return self._read("request.json", RunRequest)
+        return self._read(REQUEST_FILE, RunRequest)
 
     def state(self) -> RunState:
         """Return the state. Raises RunFolderError as `request`."""
@@ -154,13 +172,11 @@ class RunFolder:
     def set_state(self, state: RunState) -> None:
         """Replace the state, and note the change."""
         write_atomically(self.path / "state.json", state.model_dump_json(indent=1) + "\n")
-        change = StateChange(time=utc_now(), state=state.state, message=state.message)
-        with (self.path / "history.jsonl").open("a") as file:
-            file.write(change.model_dump_json() + "\n")
+        self._note(StateChange(time=utc_now(), state=state.state, message=state.message))
 
     def history(self) -> list[StateChange]:
         """Return the changes of state, oldest first."""
-        return self._lines("history.jsonl", StateChange)
+        return self._lines(HISTORY_FILE, StateChange)
 
     def progress(self) -> JobProgress:
         """Return how far the run is; the beginning if it has not said yet."""
@@ -177,9 +193,14 @@ class RunFolder:
         """Return the epochs so far; a line that is being written, or that a crash cut off, is left out."""
         return self._lines("metrics.jsonl", MetricRow)
 
-    def ask_to_cancel(self) -> None:
-        """Leave word that the run shall stop; it does within seconds, with a checkpoint."""
+    def ask_to_cancel(self, by: str | None = None) -> None:
+        """Leave word that the run shall stop; it does within seconds, with a checkpoint. The history has who asked."""
+        is_new = not self.cancel_asked()
         (self.path / "cancel").touch()
+        with contextlib.suppress(RunFolderError, OSError):  # the word counts, not the note of it
+            if is_new and self.state().state in OPEN_STATES:
+                message = f"Asked by {by}." if by else None
+                self._note(StateChange(time=utc_now(), state=JobState.CANCELLING, message=message))
 
     def withdraw_cancel(self) -> None:
         """Take that word back, before the run is resumed."""
@@ -192,6 +213,23 @@ class RunFolder:
     def is_lent(self) -> bool:
         """Return whether a worker of another machine has the run."""
         return (self.path / LEASE_FILE).exists()
+
+    def has_process(self) -> bool:
+        """Return whether a process of this machine does the run; to see that, its lock is shared for a moment."""
+        try:
+            with (self.path / LOCK_FILE).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:  # it is held; or nobody can tell, and then it counts as held
+            return True
+        return False
+
+    def is_abandoned(self) -> bool:
+        """Return whether the run is said to run and nobody does it: its process was killed. Raises as `request`."""
+        if self.is_lent() or self.has_process():
+            return False
+        return self.state().state == JobState.RUNNING  # read last: a process that ends says so before it frees the lock
 
     def job(self) -> Job:
         """Return the run as the gateway shows it. Raises RunFolderError as `request`."""
@@ -217,7 +255,21 @@ class RunFolder:
 
     def size_bytes(self) -> int:
         """Return the room that the folder takes."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        size = 0
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):  # checkpoints make way for newer ones meanwhile
+                    size += (Path(folder) / name).lstat().st_size
+        return size
+
+    def _note(self, change: StateChange) -> None:
+        """Add a line to the history, after a line break where a crash cut the last line off."""
+        line = change.model_dump_json().encode() + b"\n"
+        with (self.path / HISTORY_FILE).open("ab+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            file.write(line)
 
     def _lines(self, name: str, kind: type[Content]) -> list[Content]:
         """Return what the whole lines of a file hold; one that is being written, or was cut off, is left out."""

@@ -288,6 +288,9 @@ RUN_PREFIX = "run:"
 """`run:<job id>` in place of a version means the version that this job makes; the new job waits for it."""
 
 TRAINING_KINDS = frozenset({"train", "fine-tune"})
+MAX_STUDY_NAME = 40 - len("-upper")
+"""Characters of a study's name, since a model's name has 40 at most and begins with it."""
+
 _OWN_FIELDS: dict[str, frozenset[str]] = {
     "train": frozenset({"view", "base_model", "teacher", "name", "settings"}),
     "fine-tune": frozenset({"view", "base_model", "teacher", "name", "settings"}),
@@ -319,7 +322,7 @@ class JobRequest(Wire):
         None,
         pattern=r"^[a-z0-9][a-z0-9-]{0,39}$",
         description="The new model's name; the view's, or the exported version's, if absent. study: what its models' "
-        "names begin with.",
+        "names begin with, at most 34 characters.",
     )
     settings: TrainSettings = TrainSettings()
 
@@ -344,6 +347,8 @@ class JobRequest(Wire):
             raise field_error("model", "must name the version")
         if self.settings.distill_weight and self.teacher is None and self.kind != "study":
             raise field_error("teacher", "must name the version that teaches, since settings.distill_weight is above 0")
+        if self.kind == "study" and self.name and len(self.name) > MAX_STUDY_NAME:
+            raise field_error("name", f"must have at most {MAX_STUDY_NAME} characters; its models' names add a view")
         return self
 
     def waits_for(self) -> list[str]:
@@ -404,7 +409,7 @@ class Job(Answer):
     request: JobRequest
     state: JobState
     progress: JobProgress = JobProgress()
-    message: str | None = Field(None, description="A sentence: why it waits, failed or was interrupted.")
+    message: str | None = Field(None, description="A sentence: why it waits, failed or does not go on.")
     model: str | None = Field(None, description="The version that it made or measured, once finished.")
     created: str
     started: str | None = None

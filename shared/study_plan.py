@@ -3,7 +3,9 @@
 The same plan is followed by the queue, where the fine-tunings may run side by side, and by `python -m trainer study`.
 """
 
+import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -65,17 +67,26 @@ def create_study(runs_dir: Path, request: JobRequest, **origin: Any) -> list[Run
         runs_dir: the folder of all runs.
         request: of kind `study`.
         origin: who asked, and the like: see `shared.run_folder.RunRequest`.
+
+    Raises:
+        OSError: one of them cannot be written; none is left.
     """
     study_id = RunFolder.new_id(request)
-    part = {**origin, "study": study_id, "idempotency_key": None}
-    first = base_step(request)
-    runs = [RunFolder.create(runs_dir, first.request, step=first.name, **part)]
-    runs += [
-        RunFolder.create(runs_dir, step.request, step=step.name, **part)
-        for step in fine_tuning_steps(request, runs[0].id)
-    ]
-    trained = [run.id for run in runs]
-    return [*runs, RunFolder.create(runs_dir, request, run_id=study_id, after=trained, **origin)]
+    runs: list[RunFolder] = []
+    with ExitStack() as undo:
+
+        def make(asked: JobRequest, **more: Any) -> None:
+            run = RunFolder.create(runs_dir, asked, **{**origin, **more})
+            undo.callback(shutil.rmtree, run.path, ignore_errors=True)
+            runs.append(run)
+
+        first = base_step(request)
+        make(first.request, step=first.name, study=study_id, idempotency_key=None)
+        for step in fine_tuning_steps(request, runs[0].id):
+            make(step.request, step=step.name, study=study_id, idempotency_key=None)
+        make(request, run_id=study_id, after=[run.id for run in runs])  # last: workers leave parts without it alone
+        undo.pop_all()
+    return runs
 
 
 def _model_name(study: JobRequest, view: str) -> str:

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import redis.exceptions
 from redis import Redis
-from rq import Queue, Worker
+from redis.client import Pipeline
+from rq import Queue, Worker, worker_registration
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
@@ -30,7 +31,10 @@ from trainer.storage import SYNC_DIR, apart, is_home
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 15
-"""How often an idle worker looks for runs that were lost."""
+"""How often an idle worker looks for runs that were lost, and gives a sign of life."""
+
+SILENCE_SECONDS: Final = 30
+"""RQ counts a worker that was killed as alive for a minute longer than this; with its own 420, for eight."""
 
 
 class RunWorker(Worker):
@@ -45,6 +49,11 @@ class RunWorker(Worker):
     def dequeue_timeout(self) -> int:
         """Seconds to wait for a job before looking for lost runs again."""
         return LOOK_SECONDS
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Give a sign of life; be listed again, if another worker took this one for dead while the queue was away."""
+        super().heartbeat(timeout, pipeline)
+        worker_registration.register(self, pipeline)
 
     def run_maintenance_tasks(self) -> None:
         """Also queue what was lost, and what others have finished for."""
@@ -124,19 +133,26 @@ def work(settings: Settings) -> int:
         log.error("%s", trouble)
         return 2
     connection = Redis.from_url(settings.redis_url, socket_connect_timeout=5, health_check_interval=30)
-    queues = [Queue(name, connection=connection, serializer=JSONSerializer) for name in QUEUE_NAMES]
     try:
-        worker = RunWorker(
-            queues,
-            connection=connection,
-            serializer=JSONSerializer,
-            maintenance_interval=LOOK_SECONDS,
-            log_job_description=False,
-        )
-        worker.runs_dir, worker.lost_runs = settings.runs_dir, LostRuns(settings.runs_dir, queues)
-        worker.has_storage = bool(settings.storage_url)
+        worker = make_worker(settings, connection)
         worker.work(logging_level="WARNING", with_scheduler=False)  # its INFO tells of every look at the queue
     except redis.exceptions.ConnectionError:
         log.error("The queue at TRAINER_REDIS_URL does not answer; start it, or correct the address.")
         return 1
     return 0
+
+
+def make_worker(settings: Settings, connection: Redis) -> RunWorker:
+    """Return a worker of the queues that does not work yet. Raises redis.exceptions.ConnectionError."""
+    queues = [Queue(name, connection=connection, serializer=JSONSerializer) for name in QUEUE_NAMES]
+    worker = RunWorker(
+        queues,
+        connection=connection,
+        serializer=JSONSerializer,
+        maintenance_interval=LOOK_SECONDS,
+        worker_ttl=SILENCE_SECONDS,
+        log_job_description=False,
+    )
+    worker.runs_dir, worker.lost_runs = settings.runs_dir, LostRuns(settings.runs_dir, queues)
+    worker.has_storage = bool(settings.storage_url)
+    return worker

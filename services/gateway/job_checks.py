@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from services.gateway.dataset_catalogue import DatasetCatalogue
+from services.gateway.job_messages import STOPPED
 from services.gateway.model_catalogue import ModelCatalogue
 from shared.errors import ModelFolderError, RunFolderError
 from shared.run_folder import RunFolder
-from shared.schemas import IMAGENET, RUN_PREFIX, TRAINING_KINDS, JobRequest
+from shared.schemas import IMAGENET, RUN_PREFIX, TRAINING_KINDS, JobRequest, JobState
 from shared.web import ApiError
 
 
@@ -33,12 +34,8 @@ class JobChecks:
         self._check_dataset(asked.dataset)
         for field in ("base_model", "teacher", "model"):
             named = getattr(asked, field)
-            if named is None or named == IMAGENET:
-                continue
-            if named.startswith(RUN_PREFIX):
-                self._check_run(field, named.removeprefix(RUN_PREFIX), asked)
-            else:
-                self._check_version(field, named, asked)
+            if named is not None and named != IMAGENET:
+                self._check_named(field, named, asked)
 
     def _check_dataset(self, name: str) -> None:
         dataset = self._datasets.find(name)
@@ -47,14 +44,29 @@ class JobChecks:
         if dataset.problem:
             raise _invalid("dataset", f"The data set cannot be trained on: {dataset.problem}")
 
+    def _check_named(self, field: str, named: str, asked: JobRequest) -> None:
+        if named.startswith(RUN_PREFIX):
+            self._check_run(field, named.removeprefix(RUN_PREFIX), asked)
+        else:
+            self._check_version(field, named, asked)
+
     def _check_run(self, field: str, run_id: str, asked: JobRequest) -> None:
+        """Look at the version that the run has made, or else at what is known of the one that it will make."""
         try:
-            other = RunFolder.open(self._runs_dir, run_id).request().request
+            run = RunFolder.open(self._runs_dir, run_id)
+            other, now = run.request().request, run.state()
         except RunFolderError as error:
             raise _invalid(field, f"{error} /v1/jobs lists the jobs that there are.") from error
         if other.kind not in (*TRAINING_KINDS, "export"):
             raise _invalid(field, f"Job {run_id} makes no model: it is of kind {other.kind}.")
-        if field == "base_model" and other.settings.architecture != asked.settings.architecture:
+        if now.state in STOPPED:
+            how = "has failed" if now.state == JobState.FAILED else "was cancelled"
+            raise _invalid(field, f"Job {run_id} {how}, so it makes no model; resume it first.")
+        if now.state == JobState.FINISHED and now.model:
+            self._check_version(field, now.model, asked)
+        elif other.kind == "export" and other.model:
+            self._check_named(field, other.model, asked)  # its architecture is that of what it exports
+        elif field == "base_model" and other.settings.architecture != asked.settings.architecture:
             raise _misfit(run_id, other.settings.architecture)
 
     def _check_version(self, field: str, model_id: str, asked: JobRequest) -> None:

@@ -1,4 +1,4 @@
-"""Why a job waits, in a sentence for a person."""
+"""Why a job waits or does not go on, in a sentence for a person."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +21,18 @@ def why_waiting(run: RunFolder, snapshot: QueueSnapshot | None) -> str:
     unfinished = run.unfinished()
     if unfinished:
         return _for_others(run, unfinished)
+    if run.is_without_its_study() and not (snapshot and snapshot.knows(run.id)):
+        return "Its study is gone or was never wholly made, so no worker takes it; cancel it."
     if snapshot is None:
         return "The job queue does not answer, so its place is not known; the job itself is kept."
     return snapshot.why_waiting(run.id)
+
+
+def why_abandoned(state: JobState) -> str:
+    """Return the sentence of a job that should be running and whose process was killed."""
+    if state == JobState.CANCELLING:
+        return "Its process has gone; it is cancelled once a worker runs."
+    return "Its process has gone; it goes on from its last checkpoint once a worker runs."
 
 
 def _for_others(run: RunFolder, unfinished: Sequence[str]) -> str:

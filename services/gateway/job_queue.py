@@ -41,6 +41,10 @@ class QueueSnapshot:
     workers: int
     """Workers that gave a sign of life within the last minutes."""
 
+    def knows(self, run_id: str) -> bool:
+        """Return whether the run waits here or was taken from here."""
+        return run_id in self.waiting or run_id in self.taken
+
     def why_waiting(self, run_id: str) -> str:
         """Return a sentence for a person: the place in the queue, and why the job does not run yet."""
         if run_id in self.taken:
@@ -85,8 +89,8 @@ class JobQueue:
         with _queue_errors():
             self._redis.ping()
 
-    def enqueue(self, run_id: str, kind: str) -> None:
-        """Put a run at the end of its kind's queue, once, whatever an earlier attempt left behind."""
+    def enqueue(self, run_id: str, kind: str, *, first: bool = False) -> None:
+        """Put a run at the end of its kind's queue, or `first`, once, whatever an earlier attempt left behind."""
         queue = next(queue for queue in self._queues if queue.name == queue_name(kind))
         with _queue_errors():
             self._forget(run_id)
@@ -100,6 +104,7 @@ class JobQueue:
                     failure_ttl=FAILURE_KEPT_S,
                     description=f"{kind} {run_id}",
                     unique=True,
+                    at_front=first,
                 )
             except DuplicateJobError:
                 _log.info("the run is in the queue already", extra={"run": run_id})

@@ -10,7 +10,7 @@ from services.gateway.access import current_key_name
 from services.gateway.openapi import NO_QUEUE
 from services.gateway.parts import parts
 from shared.openapi import answer
-from shared.schemas import Deleted, Job, JobDetail, JobList, JobLog, JobRequest, JobState, MetricList, Wire
+from shared.schemas import Deleted, Job, JobDetail, JobList, JobLog, JobRequest, JobState, MetricList, RunId, Wire
 from shared.study import STUDY_FILE
 
 EXAMPLE: Final[dict[str, Any]] = {"dataset": "fer2013.zip", "view": "upper", "settings": {"epochs": 5}}
@@ -27,6 +27,13 @@ CANCEL_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
     409: answer("It has ended already.", "HTTPError"),
     503: answer("The job queue does not answer; try again after Retry-After seconds.", "HTTPError"),
 }
+RETRY_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
+    200: answer("An equal job is open already: this is it.", "Job"),
+    404: answer("There is no such job.", "HTTPError"),
+    409: answer("It has not ended.", "HTTPError"),
+    422: answer("Its data set or a version that it names is gone.", "HTTPError"),
+    503: answer("The job queue does not answer; try again after Retry-After seconds.", "HTTPError"),
+}
 
 PAGE: Final = "report.html"
 FIGURES: Final = ("metrics.json", STUDY_FILE)
@@ -40,6 +47,9 @@ class JobsQuery(Wire):
 
     state: JobState | None = Field(None, description="Only jobs in this state.")
     limit: int = Field(50, ge=1, le=1000, description="At most so many, the newest.")
+    before: RunId | None = Field(
+        None, description="Only jobs older than the one with this id, such as the last of an earlier answer."
+    )
 
 
 class MetricsQuery(Wire):
@@ -88,9 +98,9 @@ def start_job(json_data: JobRequest, headers_data: StartHeaders) -> tuple[Job, i
 def list_jobs(query_data: JobsQuery) -> JobList:
     """List the jobs
 
-    Newest first. Works also while the job queue is away.
+    Newest first; `before` pages through older ones. Works also while the job queue is away.
     """
-    return parts().shown_runs.all(query_data.state, query_data.limit)
+    return parts().shown_runs.all(query_data.state, query_data.limit, query_data.before)
 
 
 @blueprint.get("/v1/jobs/<run_id>")
@@ -99,8 +109,8 @@ def list_jobs(query_data: JobsQuery) -> JobList:
 def show_job(run_id: str) -> JobDetail:
     """Show a job
 
-    Its state, phase, progress, time left and past; one that waits says why, one that failed shows the end of its log,
-    and a study its parts.
+    Its state, phase, progress, time left and past; one that waits, or whose process has gone, says why, one that failed
+    shows the end of its log, and a study its parts.
     """
     return parts().shown_runs.show(run_id)
 
@@ -138,10 +148,10 @@ def job_log(run_id: str, query_data: LogQuery) -> JobLog | Response:
 def cancel_job(run_id: str) -> tuple[Job, int]:
     """Cancel a job
 
-    One that waits is cancelled at once; one that runs leaves a checkpoint first; a study with all its parts. Each can
-    be resumed.
+    One that waits, or whose process has gone, is cancelled at once; one that runs leaves a checkpoint first; a study
+    with all its parts. Each can be resumed.
     """
-    job = parts().runs.cancel(run_id)
+    job = parts().runs.cancel(run_id, current_key_name())
     return job, 200 if job.state == JobState.CANCELLED else 202
 
 
@@ -151,7 +161,7 @@ def cancel_job(run_id: str) -> tuple[Job, int]:
     tags=["jobs"],
     responses={
         409: "It waits, runs or is finished already.",
-        422: "Its data set or base model is gone.",
+        422: "Its data set or base model is gone, or the job that makes that has stopped.",
         **NO_JOB,
         **NO_QUEUE,
     },
@@ -159,25 +169,23 @@ def cancel_job(run_id: str) -> tuple[Job, int]:
 def resume_job(run_id: str) -> Job:
     """Resume a job
 
-    One that was cancelled, failed or interrupted is queued again and goes on from its last checkpoint; a study with its
-    parts that were.
+    One that was cancelled, failed or interrupted is queued again and goes on from its last checkpoint, an interrupted
+    one before what waits; a study with its parts that were.
     """
     return parts().runs.resume(run_id)
 
 
 @blueprint.post("/v1/jobs/<run_id>/retry")
 @blueprint.output(Job, status_code=201)
-@blueprint.doc(
-    tags=["jobs"],
-    responses={409: "It has not ended.", 422: "Its data set or a version that it names is gone.", **NO_JOB, **NO_QUEUE},
-)
+@blueprint.doc(tags=["jobs"], responses=RETRY_ANSWERS)
 def retry_job(run_id: str) -> tuple[Job, int, dict[str, str]]:
     """Start a job anew
 
-    A new job with the request of one that has ended, from its beginning; the old one stays as it is.
+    A new job with the request of one that has ended, from its beginning; the old one stays as it is. Where a job with
+    that request is open already, it is that job and 200.
     """
-    job = parts().runs.retry(run_id, current_key_name())
-    return job, 201, {"Location": url_for("jobs.show_job", run_id=job.id)}
+    job, is_new = parts().runs.retry(run_id, current_key_name())
+    return job, 201 if is_new else 200, {"Location": url_for("jobs.show_job", run_id=job.id)}
 
 
 @blueprint.delete("/v1/jobs/<run_id>")

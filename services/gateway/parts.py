@@ -12,6 +12,7 @@ from services.gateway.job_checks import JobChecks
 from services.gateway.job_queue import JobQueue
 from services.gateway.model_catalogue import ModelCatalogue
 from services.gateway.model_changes import ModelChanges
+from services.gateway.removal import finish_removals
 from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
 from services.gateway.settings import Settings
@@ -37,7 +38,11 @@ class Parts:
 
 
 def add_parts(app: APIFlask, settings: Settings) -> None:
-    """Make the parts and leave them with the application. Opens no connection yet."""
+    """Make the parts and leave them with the application. Opens no connection yet.
+
+    Also finishes deletions that an earlier gateway's end cut off.
+    """
+    finish_removals(settings.runs_dir)
     queue = JobQueue(settings.redis_url)
     datasets, models = DatasetCatalogue(settings.data_dir), ModelCatalogue(settings.models_dir)
     reader = RunReader(settings.runs_dir, queue)

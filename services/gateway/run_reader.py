@@ -2,11 +2,12 @@
 
 import logging
 import os
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from services.gateway.job_messages import why_waiting
+from services.gateway.job_messages import why_abandoned, why_waiting
 from services.gateway.job_queue import JobQueue, QueueSnapshot
 from shared.errors import RunFolderError
 from shared.run_folder import LOG_FILE, REPORT_DIR, RunFolder
@@ -17,6 +18,9 @@ LOG_TAIL_BYTES: Final = 1 << 20
 LOG_TAIL_LINES: Final = 20
 WAITING: Final = frozenset({JobState.QUEUED, JobState.INTERRUPTED})
 """States in which a job waits for a worker."""
+
+UNDER_WAY: Final = frozenset({JobState.RUNNING, JobState.CANCELLING})
+"""States in which a worker has a job, unless it was killed."""
 
 _log = logging.getLogger("halfface.gateway.runs")
 
@@ -41,9 +45,10 @@ class RunReader:
                 status=404, code="job_not_found", message=f"{error} /v1/jobs lists the jobs that there are."
             ) from error
 
-    def all(self, state: JobState | None, limit: int) -> JobList:
-        """Return at most `limit` jobs, newest first; of one state if given. Needs no queue."""
-        found = ((run, job) for run in RunFolder.all(self._runs_dir) if (job := readable(run)))
+    def all(self, state: JobState | None, limit: int, before: str | None = None) -> JobList:
+        """Return at most `limit` jobs, newest first; of one state, and older than one, if given. Needs no queue."""
+        runs = (run for run in RunFolder.all(self._runs_dir) if before is None or run.id < before)
+        found = ((run, job) for run in runs if (job := readable(run)))
         wanted = list(islice(((run, job) for run, job in found if state in (None, job.state)), limit))
         return JobList(jobs=self._with_messages(wanted))
 
@@ -96,19 +101,22 @@ class RunReader:
         return found
 
     def _with_messages(self, found: list[tuple[RunFolder, Job]]) -> list[Job]:
-        """Return the jobs, those that wait with why they do; that follows an interrupted one's own sentence."""
-        if not any(job.state in WAITING for _, job in found):
-            return [job for _, job in found]
-        try:
-            snapshot: QueueSnapshot | None = self._queue.snapshot()
-        except ApiError:
-            snapshot = None
-        return [_with_reason(run, job, snapshot) if job.state in WAITING else job for run, job in found]
+        """Return the jobs, those that do not go on with why; that follows an interrupted one's own sentence."""
+        snapshot: QueueSnapshot | None = None
+        if any(job.state in WAITING for _, job in found):
+            with suppress(ApiError):
+                snapshot = self._queue.snapshot()
+        return [_with_reason(run, job, snapshot) for run, job in found]
 
 
 def _with_reason(run: RunFolder, job: Job, snapshot: QueueSnapshot | None) -> Job:
-    said = filter(None, (job.message, why_waiting(run, snapshot)))
-    return job.model_copy(update={"message": " ".join(said)})
+    reason = None
+    with suppress(RunFolderError):  # it is being deleted
+        if job.state in WAITING:
+            reason = why_waiting(run, snapshot)
+        elif job.state in UNDER_WAY and run.is_abandoned():
+            reason = why_abandoned(job.state)
+    return job.model_copy(update={"message": " ".join(filter(None, (job.message, reason))) or None})
 
 
 def readable(run: RunFolder) -> Job | None:

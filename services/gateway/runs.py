@@ -7,14 +7,14 @@ by one and replaced by another. Every refusal is an `ApiError`.
 import fcntl
 import logging
 import os
-import shutil
 from collections.abc import Iterator, Set
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from services.gateway.job_checks import JobChecks
 from services.gateway.job_queue import JobQueue
+from services.gateway.removal import remove
 from services.gateway.run_reader import WAITING, RunReader, read, readable
 from shared.errors import RunFolderError
 from shared.run_folder import RunFolder, RunState, utc_now
@@ -60,53 +60,60 @@ class Runs:
         Returns:
             The job, and whether it is new: a request that equals one of an open job, or comes with its key, gets that.
         """
-        same = self._same(asked, idempotency_key)  # whatever has become of what it names, and of the queue
+        same = None
+        with suppress(FileNotFoundError), _flock(self._runs_dir):  # what is being made may yet be taken back
+            same = self._same(asked, idempotency_key)  # whatever has become of what it names, and of the queue
         if same is not None:
             return self._reader.show(same.id), False
         self._checks.check(asked)
-        self._queue.ping()
-        with self._locked():
-            same = self._same(asked, idempotency_key)
-            if same is not None:
-                return self._reader.show(same.id), False
-            runs = self._create(asked, by=by, idempotency_key=idempotency_key)
-        self._queue_all(runs)
-        return self._reader.show(runs[-1].id), True
+        return self._make(asked, by=by, idempotency_key=idempotency_key)
 
-    def retry(self, run_id: str, by: str | None = None) -> Job:
-        """Start a job anew that has ended, from nothing and with the same request; the old one stays as it is."""
+    def retry(self, run_id: str, by: str | None = None) -> tuple[Job, bool]:
+        """Start a job anew that has ended, from nothing and with the same request; the old one stays as it is.
+
+        Returns:
+            The job, and whether it is new: where an equal one is open, it is that.
+        """
         run = self._reader.open(run_id)
         job = read(run)
         if job.state in OPEN_STATES:
             raise _conflict(f"Job {run_id} is {job.state.value}; cancel it before you start it anew.")
         self._checks.check(job.request)
-        self._queue.ping()
-        runs = self._create(job.request, by=by, retry_of=run_id)
-        self._queue_all(runs)
-        return self._reader.show(runs[-1].id)
+        return self._make(job.request, by=by, retry_of=run_id)
 
-    def cancel(self, run_id: str) -> Job:
-        """Cancel a job: at once while it waits, else by word to its worker; a study with all its parts."""
+    def _make(self, asked: JobRequest, *, idempotency_key: str | None = None, **origin: str | None) -> tuple[Job, bool]:
+        """Make and queue what is asked for, unless another request just has; return the job and whether it is new."""
+        self._queue.ping()
+        with self._locked():
+            same = self._same(asked, idempotency_key)
+            if same is None:
+                runs = self._create(asked, idempotency_key=idempotency_key, **origin)
+                self._queue_all(runs)
+        run = runs[-1] if same is None else same
+        return self._reader.show(run.id), same is None
+
+    def cancel(self, run_id: str, by: str | None = None) -> Job:
+        """Cancel a job: by word to its worker, or at once where none has it; a study with all its parts."""
         run = self._reader.open(run_id)
-        job = read(run)
-        parts = run.parts() if job.request.kind == "study" else []
-        for part in parts:
-            if read(part).state in OPEN_STATES:
-                self._cancel(part)
-        if job.state in OPEN_STATES or not parts:
-            self._cancel(run)
+        parts = run.parts() if read(run).request.kind == "study" else []
+        cancelled = [self._cancel(each, by) for each in (*filter(readable, parts), run)]
+        if not any(cancelled):
+            raise _conflict(f"Job {run_id} is {read(run).state.value} already, so there is nothing to cancel.")
         return self._reader.show(run_id)
 
-    def _cancel(self, run: RunFolder) -> None:
-        with _turn(run):
-            state = read(run).state
-            if state not in OPEN_STATES:
-                raise _conflict(f"Job {run.id} is {state.value} already, so there is nothing to cancel.")
+    def _cancel(self, run: RunFolder, by: str | None) -> bool:
+        """Return whether there was anything to cancel."""
+        with self._turn(run):
+            if read(run).state not in OPEN_STATES:
+                return False
             was = run.state()
-            if was.state in WAITING and self._queue.withdraw(run.id):
+            is_free = was.state in WAITING and self._queue.withdraw(run.id)
+            is_abandoned = run.is_abandoned()
+            if not is_free:
+                run.ask_to_cancel(by)  # also where it is abandoned: a worker may just be bringing it back
+            if is_free or is_abandoned:
                 run.set_state(RunState(state=JobState.CANCELLED, started=was.started, ended=utc_now()))
-            else:
-                run.ask_to_cancel()
+            return True
 
     def resume(self, run_id: str) -> Job:
         """Queue a job again that was cancelled, failed or interrupted; a study with its parts that were.
@@ -123,7 +130,7 @@ class Runs:
         return self._reader.show(run_id)
 
     def _resume(self, run: RunFolder) -> None:
-        with _turn(run):
+        with self._turn(run):
             job = read(run)
             if not _may_resume(run):
                 raise _conflict(_why_not_resumable(job))
@@ -139,13 +146,14 @@ class Runs:
         gone = {folder.id for folder in folders}
         with ExitStack() as turns:
             for folder in folders:
-                turns.enter_context(_turn(folder))
+                turns.enter_context(self._turn(folder))
             for folder in folders:
                 self._require_deletable(folder, gone)
             freed = 0
             for folder in reversed(folders):  # the study last, so that what is left after an error can be deleted too
-                freed += folder.size_bytes()
-                shutil.rmtree(folder.path)
+                size_bytes = folder.size_bytes()
+                self._remove(folder)
+                freed += size_bytes
         return Deleted(id=run_id, freed_bytes=freed)
 
     def _require_deletable(self, run: RunFolder, gone: Set[str]) -> None:
@@ -154,12 +162,21 @@ class Runs:
         if job.state in OPEN_STATES:
             raise _conflict(f"Job {run.id} is {job.state.value}; cancel it before you delete it.")
         if self._queue.is_taken(run.id):
-            raise _conflict(f"A worker is still at job {run.id}; try again in a few minutes.")
+            raise _conflict(f"A worker is still at job {run.id}; try again in two minutes.")
         waiting = [
             each.id for each in RunFolder.all(self._runs_dir) if each.id not in gone and _waits_for(each, run.id)
         ]
         if waiting:
             raise _conflict(f"Job {waiting[0]} waits for job {run.id}; cancel that one first.")
+
+    @contextmanager
+    def _turn(self, run: RunFolder) -> Iterator[None]:
+        """Wait until no other request, of this process or another, is changing the run."""
+        with ExitStack() as held:
+            with suppress(FileNotFoundError):
+                held.enter_context(_flock(run.path))
+            self._reader.open(run.id)  # says so if the run was deleted meanwhile
+            yield
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -208,17 +225,24 @@ class Runs:
                     self._queue.enqueue(run.id, run.request().request.kind)
         except ApiError:
             for run in runs:
-                shutil.rmtree(run.path, ignore_errors=True)
+                self._remove(run)
             raise
 
+    def _remove(self, run: RunFolder) -> None:
+        try:
+            remove(run)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
     def _queue_again(self, run: RunFolder) -> None:
-        """Queue the run; leave its folder as it was if the queue does not answer."""
+        """Queue the run, before all others if it was interrupted; leave its folder as it was if that fails."""
         before, cancel_asked = run.state(), run.cancel_asked()
         run.withdraw_cancel()
         run.set_state(RunState(state=JobState.QUEUED, started=before.started))
         try:
             if not run.unfinished():
-                self._queue.enqueue(run.id, run.request().request.kind)
+                kind, was_interrupted = run.request().request.kind, before.state == JobState.INTERRUPTED
+                self._queue.enqueue(run.id, kind, first=was_interrupted)
         except ApiError:
             run.set_state(before)
             if cancel_asked:
@@ -240,11 +264,6 @@ def _may_resume(run: RunFolder) -> bool:
     """Return whether the run stopped early; a wish to cancel that nobody has followed yet is taken back."""
     read(run)  # says so where the folder cannot be read
     return run.state().state in RESUMABLE
-
-
-def _turn(run: RunFolder) -> AbstractContextManager[None]:
-    """Wait until no other request, of this process or another, is changing the run."""
-    return _flock(run.path)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """A small real worker: `python small_worker.py <queue url> <runs folder>`.
 
 What it guarantees: it is RQ's own worker, with the JSON serializer, on the trainer's queues. Its `trainer.jobs.run`
-does with the run's folder what the trainer does (running, then cancelled once somebody asks), and trains nothing.
+does with the run's folder what the trainer does (its lock, running, then cancelled once somebody asks), and trains
+nothing.
 """
 
 import sys
@@ -15,16 +16,18 @@ from rq.serializers import JSONSerializer
 
 from shared.run_folder import QUEUE_NAMES, RunFolder, RunState, utc_now
 from shared.schemas import JobState
+from trainer.run_lock import only_one
 
 
 def run(run_id: str) -> None:
     """Run until somebody asks to cancel."""
     folder = RunFolder.open(Path(sys.argv[2]), run_id)
     started = utc_now()
-    folder.set_state(RunState(state=JobState.RUNNING, started=started))
-    while not folder.cancel_asked():
-        time.sleep(0.05)
-    folder.set_state(RunState(state=JobState.CANCELLED, started=started, ended=utc_now()))
+    with only_one(folder):
+        folder.set_state(RunState(state=JobState.RUNNING, started=started))
+        while not folder.cancel_asked():
+            time.sleep(0.05)
+        folder.set_state(RunState(state=JobState.CANCELLED, started=started, ended=utc_now()))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
 """Kinds of jobs: studies and their parts, starting anew, deletion, and requests that mean the same job."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 from redis import Redis
 
+from services.gateway.job_queue import JobQueue
 from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
 from shared.run_folder import QUEUE_NAMES, RunFolder, RunState
-from shared.schemas import JobRequest, JobState, TrainSettings
+from shared.schemas import Architecture, JobRequest, JobState, TrainSettings
 from shared.web import ApiError
 
 from .folders import write_small_model
+from .small_app import make_gateway
 
 ASKED = JobRequest(dataset="faces.zip")
 STUDY = JobRequest(kind="study", dataset="faces.zip", name="lab")
@@ -80,9 +83,68 @@ def test_a_retry_is_a_new_run_and_leaves_the_old_one(runs: Runs, reader: RunRead
     with pytest.raises(ApiError, match="cancel it before you start it anew"):
         runs.retry(job.id)
     runs.cancel(job.id)
-    again = runs.retry(job.id, "ada")
+    again, is_new = runs.retry(job.id, "ada")
+    assert is_new
     assert (again.retry_of, again.request, again.by) == (job.id, ASKED, "ada")
     assert reader.show(job.id).state == JobState.CANCELLED
+
+
+def test_two_retries_are_one_job(runs: Runs, redis: Redis) -> None:
+    job, _ = runs.start(ASKED)
+    runs.cancel(job.id)
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(lambda _: runs.retry(job.id), range(4)))
+    assert sorted(is_new for _, is_new in made) == [False, False, False, True]
+    assert waiting(redis) == [made[0][0].id]
+
+
+@pytest.mark.parametrize("state", [JobState.FINISHED, JobState.FAILED, JobState.CANCELLED])
+def test_a_study_that_has_ended_with_all_its_parts_is_not_cancelled(runs: Runs, folder: Path, state: JobState) -> None:
+    study, _ = runs.start(STUDY)
+    for run_id in (*study.after, study.id):
+        end(folder, run_id, state)
+    with pytest.raises(ApiError, match=f"Job {study.id} is {state.value} already") as refused:
+        runs.cancel(study.id)
+    assert refused.value.status == 409
+
+
+def test_a_part_that_ends_while_its_study_is_cancelled_keeps_no_other_running(
+    runs: Runs, reader: RunReader, queue: JobQueue, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, _ = runs.start(STUDY)
+    withdraw = queue.withdraw
+
+    def end_the_next(run_id: str) -> bool:
+        if run_id == study.after[0]:
+            end(folder, study.after[1], JobState.FINISHED)
+        return withdraw(run_id)
+
+    monkeypatch.setattr(queue, "withdraw", end_the_next)
+    assert runs.cancel(study.id).state == JobState.CANCELLED
+    states = [part.state for part in reader.show(study.id).parts]
+    assert states == [JobState.CANCELLED, JobState.FINISHED, *[JobState.CANCELLED] * 4]
+
+
+def test_parts_of_a_study_that_was_never_wholly_made_say_so(runs: Runs, reader: RunReader, redis: Redis) -> None:
+    study, _ = runs.start(STUDY)
+    redis.flushall()
+    (reader.open(study.id).path / "request.json").unlink()
+    assert "no worker takes it; cancel it" in (reader.show(study.after[0]).message or "")
+
+
+def test_a_deletion_that_was_cut_off_is_finished_at_the_next_start(
+    runs: Runs, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, _ = runs.start(ASKED)
+    runs.cancel(job.id)
+    with monkeypatch.context() as broken:
+        broken.setattr("services.gateway.removal.shutil.rmtree", lambda path, ignore_errors: None)
+        runs.delete(job.id)
+    with pytest.raises(ApiError, match="There is no job"):
+        runs.delete(job.id)
+    assert len([path for path in (folder / "runs").iterdir() if path.is_dir()]) == 1
+    make_gateway(folder)
+    assert [path for path in (folder / "runs").iterdir() if path.is_dir()] == []
 
 
 def test_a_deletion_says_what_it_frees_and_open_jobs_are_kept(runs: Runs, folder: Path) -> None:
@@ -153,6 +215,42 @@ def test_a_run_in_place_of_a_version_must_exist_and_make_a_model(runs: Runs) -> 
         with pytest.raises(ApiError) as refused:
             runs.start(evaluation(named))
         assert (refused.value.status, refused.value.field) == (422, "model")
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
+def test_a_run_that_has_stopped_is_no_base(runs: Runs, folder: Path, state: JobState) -> None:
+    training, _ = runs.start(ASKED)
+    end(folder, training.id, state)
+    with pytest.raises(ApiError, match="resume it first") as refused:
+        runs.start(JobRequest(kind="fine-tune", dataset="faces.zip", base_model=f"run:{training.id}"))
+    assert (refused.value.status, refused.value.field) == (422, "base_model")
+
+
+def test_a_base_that_an_export_or_a_finished_run_makes_has_the_architecture_of_its_model(
+    runs: Runs, folder: Path
+) -> None:
+    def fine_tuning(run: str, architecture: Architecture) -> JobRequest:
+        settings = TrainSettings(architecture=architecture)
+        return JobRequest(kind="fine-tune", dataset="faces.zip", base_model=f"run:{run}", settings=settings)
+
+    write_small_model(folder / "models", "3", architecture="resnet50")
+    export, _ = runs.start(JobRequest(kind="export", dataset="faces.zip", model="first/3"))
+    for finished in (False, True):
+        if finished:
+            end(folder, export.id, JobState.FINISHED, "first/3")
+        with pytest.raises(ApiError, match="is a resnet50") as refused:
+            runs.start(fine_tuning(export.id, "resnet18"))
+        assert refused.value.field == "settings.architecture"
+        job, _ = runs.start(fine_tuning(export.id, "resnet50"))
+        runs.cancel(job.id)
+
+
+def test_a_finished_run_whose_model_is_gone_is_no_base(runs: Runs, folder: Path) -> None:
+    training, _ = runs.start(ASKED)
+    end(folder, training.id, JobState.FINISHED, "full/gone")
+    with pytest.raises(ApiError, match="There is no model 'full/gone'") as refused:
+        runs.start(JobRequest(kind="evaluate", dataset="faces.zip", model=f"run:{training.id}"))
+    assert refused.value.field == "model"
 
 
 def test_an_evaluation_needs_no_weights_and_an_export_does(runs: Runs, folder: Path) -> None:

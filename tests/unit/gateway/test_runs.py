@@ -1,9 +1,11 @@
 """What one can do with jobs: real folders, a real queue, a real worker."""
 
+import fcntl
+import os
 import subprocess
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,10 @@ from redis import Redis
 from services.gateway.job_queue import JobQueue
 from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
-from shared.run_folder import RunFolder, RunState
+from shared.run_folder import LEASE_FILE, RunFolder, RunState
 from shared.schemas import Job, JobRequest, JobState
 from shared.web import ApiError
+from trainer.run_lock import only_one
 
 from .folders import write_small_model, write_zip
 
@@ -152,6 +155,15 @@ def test_the_list_can_be_of_one_state_and_short(runs: Runs, reader: RunReader) -
     assert len(reader.all(JobState.QUEUED, 1).jobs) == 1
 
 
+def test_the_list_goes_on_before_a_job(runs: Runs, reader: RunReader) -> None:
+    for asked in (ASKED, OTHER, THIRD):
+        start(runs, asked)
+    first, *others = [job.id for job in reader.all(None, 10).jobs]
+
+    assert [job.id for job in reader.all(None, 10, first).jobs] == others
+    assert [job.id for job in reader.all(None, 1, others[0]).jobs] == others[1:]
+
+
 @pytest.mark.parametrize("run_id", ["nothing", "..", "../data", "a/b", ""])
 def test_a_job_that_is_not_there_is_not_found(runs: Runs, reader: RunReader, run_id: str) -> None:
     assert refusal(lambda: reader.show(run_id)).status == 404
@@ -213,6 +225,92 @@ def test_a_job_that_stopped_early_is_queued_again_once(runs: Runs, redis: Redis,
     assert resumed.state == JobState.QUEUED
     assert not run.cancel_asked()
     assert waiting(redis) == [job.id]
+
+
+def test_an_interrupted_job_is_resumed_before_what_waits_and_a_cancelled_one_behind(
+    runs: Runs, redis: Redis, folder: Path
+) -> None:
+    interrupted, cancelled, other = (start(runs, asked) for asked in (ASKED, OTHER, THIRD))
+    for job in (interrupted, cancelled):
+        runs.cancel(job.id)
+    RunFolder.open(folder / "runs", interrupted.id).set_state(RunState(state=JobState.INTERRUPTED))
+
+    for job in (cancelled, interrupted):
+        runs.resume(job.id)
+
+    assert waiting(redis) == [interrupted.id, other.id, cancelled.id]
+
+
+def test_a_job_whose_process_was_killed_says_so_and_is_cancelled_at_once(
+    runs: Runs, reader: RunReader, folder: Path
+) -> None:
+    job = start(runs)
+    run = RunFolder.open(folder / "runs", job.id)
+    with only_one(run):
+        run.set_state(RunState(state=JobState.RUNNING))
+        assert reader.show(job.id).message is None
+        assert runs.cancel(job.id, "ada").state == JobState.CANCELLING
+        run.withdraw_cancel()
+    assert "Its process has gone; it goes on from its last checkpoint" in (reader.show(job.id).message or "")
+
+    assert runs.cancel(job.id, "ada").state == JobState.CANCELLED
+    assert run.cancel_asked()  # a worker that brings it back just now ends it
+    assert (run.history()[-2].state, run.history()[-2].message) == (JobState.CANCELLING, "Asked by ada.")
+
+
+def test_a_wish_to_cancel_outlives_the_process_that_should_heed_it(runs: Runs, reader: RunReader, folder: Path) -> None:
+    job = start(runs)
+    run = RunFolder.open(folder / "runs", job.id)
+    run.set_state(RunState(state=JobState.RUNNING))
+    run.ask_to_cancel()
+
+    assert reader.show(job.id).message == "Its process has gone; it is cancelled once a worker runs."
+    assert runs.cancel(job.id).state == JobState.CANCELLED
+
+
+def test_a_job_that_another_machine_has_is_asked_to_stop(runs: Runs, reader: RunReader, folder: Path) -> None:
+    job = start(runs)
+    run = RunFolder.open(folder / "runs", job.id)
+    run.set_state(RunState(state=JobState.RUNNING))
+    (run.path / LEASE_FILE).touch()
+
+    assert reader.show(job.id).message is None
+    assert runs.cancel(job.id).state == JobState.CANCELLING
+
+
+def test_a_change_of_a_job_that_is_deleted_meanwhile_finds_none(runs: Runs, folder: Path) -> None:
+    job = start(runs)
+    path = folder / "runs" / job.id
+    with ThreadPoolExecutor(1) as thread:
+        held = os.open(path, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        change = thread.submit(refusal, lambda: runs.cancel(job.id))
+        time.sleep(0.2)  # it waits for its turn; were it slower than this, it would find no folder either
+        path.rename(folder / "runs" / ".deleted")
+        os.close(held)
+
+        assert change.result().status == 404
+
+
+def test_a_job_that_cannot_be_queued_is_handed_to_nobody(
+    runs: Runs, queue: JobQueue, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        same = thread.submit(lambda: runs.start(ASKED))
+        wait([same], timeout=0.3)
+        others.append(same)
+        monkeypatch.setattr(queue, "enqueue", enqueue)
+        raise ApiError(status=503, code="queue_unavailable", message="The job queue does not answer.")
+
+    others: list[Future[tuple[Job, bool]]] = []
+    enqueue = queue.enqueue
+    monkeypatch.setattr(queue, "enqueue", away)
+    with ThreadPoolExecutor(1) as thread:
+        assert refusal(lambda: runs.start(ASKED)).code == "queue_unavailable"
+        job, is_new = others[0].result()
+
+    assert is_new
+    assert [path.name for path in (folder / "runs").iterdir()] == [job.id]
 
 
 def test_an_interrupted_job_keeps_its_sentence_and_says_why_it_waits(

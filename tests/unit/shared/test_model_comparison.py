@@ -31,6 +31,25 @@ def test_views_that_both_were_measured_on_are_compared() -> None:
     assert differences == {"full": Difference(model="first/1", accuracy=0.625, difference=0.125)}
 
 
+def test_macro_f1_is_compared_too_and_a_card_keeps_its_form() -> None:
+    mine, theirs = ({"test": {"full": {"accuracy": 0.5, "macro_f1": macro_f1}}} for macro_f1 in (0.75, 0.5))
+
+    difference = compare(mine, {"full": ("first/1", theirs)})["full"]
+
+    assert (difference.difference, difference.macro_f1_difference) == (0, 0.25)
+    assert difference.model_dump() == {"model": "first/1", "accuracy": 0.5, "difference": 0}
+
+
+def test_what_serves_any_part_is_compared_by_the_mean_over_the_five_views() -> None:
+    old = measured(full=0.5, upper=0.25, lower=0.25, left=0.25, right=0.0)
+    new = measured(full=0.5, upper=0.5, lower=0.5, left=0.5, right=0.5)
+    part = measured(full=0.5, upper=0.5)
+
+    assert figure(old, "any") == 0.25
+    assert compare(new, {"any": ("any/1", old)}) == {"any": Difference(model="any/1", accuracy=0.25, difference=0.25)}
+    assert compare(part, {"any": ("any/1", old)}) == {}
+
+
 def add(models: Path, model_id: str, fingerprint: str, metrics: dict[str, Any]) -> None:
     """Write a version that was measured on the data with this fingerprint."""
     network = models.parent / "network"

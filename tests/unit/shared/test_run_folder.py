@@ -1,13 +1,16 @@
 """A run's folder: the truth about a job, read while another writes it."""
 
+import errno
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from shared.errors import RunFolderError
-from shared.run_folder import RUN_ID_PATTERN, RunFolder, RunState, utc_now
+from shared.run_folder import LEASE_FILE, RUN_ID_PATTERN, RunFolder, RunState, utc_now
 from shared.schemas import JobProgress, JobRequest, JobState, MetricRow, TrainSettings
+from trainer.run_lock import only_one
 
 REQUEST = JobRequest(dataset="fer2013.zip", view="upper", settings=TrainSettings(epochs=3, seed=7))
 ROW = MetricRow(
@@ -165,4 +168,58 @@ def test_a_run_leaves_no_other_files_than_its_own(run: RunFolder) -> None:
         "progress.json",
         "cancel",
     }
-    assert [change.state for change in run.history()] == [JobState.QUEUED, JobState.RUNNING]
+    assert [change.state for change in run.history()] == [JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING]
+
+
+def test_who_asked_to_cancel_is_noted_once(run: RunFolder) -> None:
+    run.ask_to_cancel("ada")
+    run.ask_to_cancel("bob")
+    assert [(change.state, change.message) for change in run.history()][1:] == [(JobState.CANCELLING, "Asked by ada.")]
+    assert run.state().state is JobState.QUEUED
+
+
+def test_a_change_after_a_line_that_a_crash_cut_off_is_kept(run: RunFolder) -> None:
+    with (run.path / "history.jsonl").open("a") as file:
+        file.write('{"time": "2026-')
+    run.set_state(RunState(state=JobState.RUNNING))
+    run.set_state(RunState(state=JobState.FAILED))
+    assert [change.state for change in run.history()] == [JobState.QUEUED, JobState.RUNNING, JobState.FAILED]
+
+
+def test_the_size_counts_every_file_also_while_some_vanish(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run.path / "checkpoints").mkdir()
+    (run.path / "checkpoints" / "step-000000001.safetensors").write_bytes(bytes(1000))
+    before = run.size_bytes()
+    assert before > 1000
+    (run.path / "checkpoints" / "step-000000002.safetensors").write_bytes(bytes(1000))
+    listed = list(os.walk(run.path))
+    (run.path / "checkpoints" / "step-000000002.safetensors").unlink()
+    monkeypatch.setattr(os, "walk", lambda path: listed)
+    assert run.size_bytes() == before
+
+
+def test_a_run_is_abandoned_if_it_should_be_running_and_nobody_holds_its_lock(run: RunFolder) -> None:
+    assert not run.is_abandoned()
+    with only_one(run):
+        run.set_state(RunState(state=JobState.RUNNING))
+        assert (run.has_process(), run.is_abandoned()) == (True, False)
+    assert (run.has_process(), run.is_abandoned()) == (False, True)
+    (run.path / LEASE_FILE).touch()
+    assert not run.is_abandoned()
+
+
+def test_looking_for_its_process_leaves_the_lock_to_others(run: RunFolder) -> None:
+    (run.path / "lock").touch()
+    assert not run.has_process()
+    with only_one(run, wait_s=0) as alone:
+        assert alone
+
+
+def test_a_run_that_cannot_be_written_leaves_nothing(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shared.run_folder.write_atomically", full)
+    with pytest.raises(OSError, match="No space"):
+        RunFolder.create(runs, REQUEST)
+    assert list(runs.iterdir()) == []

@@ -1,7 +1,15 @@
 """What a study is made of."""
 
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from shared.run_folder import RunFolder
 from shared.schemas import JobRequest, TrainSettings
-from shared.study_plan import FINE_TUNED, base_step, fine_tuning_steps
+from shared.study_plan import FINE_TUNED, base_step, create_study, fine_tuning_steps
 
 STUDY = JobRequest(
     kind="study", dataset="faces.zip", name="lab", settings=TrainSettings(epochs=10, learning_rate=0.01, grow_from=32)
@@ -28,3 +36,35 @@ def test_the_others_start_from_the_first_and_are_taught_by_it_in_less_time() -> 
 def test_a_fine_tuning_has_an_epoch_at_least() -> None:
     one = STUDY.model_copy(update={"settings": TrainSettings(epochs=1)})
     assert {step.request.settings.epochs for step in fine_tuning_steps(one, "base")} == {1}
+
+
+def test_the_longest_name_of_a_study_fits_its_models_and_a_longer_one_is_refused_by_field(tmp_path: Path) -> None:
+    longest = STUDY.model_copy(update={"name": "a" * 34})
+    assert len(create_study(tmp_path, JobRequest.model_validate(longest.model_dump()))) == 7
+    with pytest.raises(ValidationError) as refused:
+        JobRequest(kind="study", dataset="faces.zip", name="a" * 35)
+    assert [error["ctx"]["field"] for error in refused.value.errors()] == ["name"]
+
+
+def test_a_study_that_cannot_be_made_wholly_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[RunFolder] = []
+    create = RunFolder.create
+
+    def fill_the_disk(*arguments: Any, **more: Any) -> RunFolder:
+        if len(made) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        made.append(create(*arguments, **more))
+        return made[-1]
+
+    monkeypatch.setattr(RunFolder, "create", fill_the_disk)
+    with pytest.raises(OSError, match="No space"):
+        create_study(tmp_path, STUDY)
+    assert len(made) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_knows_whether_its_study_is_there(tmp_path: Path) -> None:
+    *parts, study = create_study(tmp_path, STUDY)
+    assert not any(run.is_without_its_study() for run in (*parts, study))
+    study.path.rename(tmp_path / "elsewhere")
+    assert all(part.is_without_its_study() for part in parts)

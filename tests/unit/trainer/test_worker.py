@@ -1,0 +1,62 @@
+"""How long a worker that was killed counts as alive, and which runs it leaves alone."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from rq import Queue, Worker, worker_registration
+from rq.serializers import JSONSerializer
+
+from shared.run_folder import QUEUE_NAMES
+from shared.schemas import JobRequest
+from shared.study_plan import create_study
+from trainer.lost_runs import SETTLE_SECONDS, LostRuns
+from trainer.settings import Settings
+from trainer.worker import LOOK_SECONDS, RunWorker, make_worker
+
+
+@pytest.fixture
+def connection(queue_url: str) -> Redis:
+    """Connect to the queue server, emptied."""
+    connection = Redis.from_url(queue_url)
+    connection.flushdb()
+    return connection
+
+
+@pytest.fixture
+def worker(connection: Redis, queue_url: str, tmp_path: Path) -> RunWorker:
+    """A worker that has said that it lives."""
+    worker = make_worker(Settings(redis_url=queue_url, runs_dir=tmp_path / "runs"), connection)
+    worker.register_birth()  # type: ignore[no-untyped-call]
+    return worker
+
+
+def test_a_worker_that_was_killed_counts_as_dead_after_a_minute_and_a_half(
+    worker: RunWorker, connection: Redis
+) -> None:
+    assert connection.ttl(worker.key) <= 90
+    worker.heartbeat()
+    assert 2 * LOOK_SECONDS < connection.ttl(worker.key) <= 90
+
+
+def test_a_worker_that_was_taken_for_dead_is_listed_again(worker: RunWorker, connection: Redis) -> None:
+    queue = worker.queues[0]
+    connection.delete(worker.key)
+    worker_registration.clean_worker_registry(queue)
+    assert Worker.all(queue=queue) == []
+    worker.heartbeat()
+    assert [each.name for each in Worker.all(queue=queue)] == [worker.name]
+
+
+def test_parts_whose_study_was_never_made_are_left_alone(connection: Redis, tmp_path: Path) -> None:
+    queues = [Queue(name, connection=connection, serializer=JSONSerializer) for name in QUEUE_NAMES]
+    first, *_, study = create_study(tmp_path, JobRequest(kind="study", dataset="drawn"))
+    past = time.time() - SETTLE_SECONDS - 10
+    for run in tmp_path.iterdir():
+        os.utime(run / "state.json", (past, past))
+    hidden = study.path.rename(tmp_path / "elsewhere")
+    assert LostRuns(tmp_path, queues).requeue() == []
+    hidden.rename(study.path)
+    assert LostRuns(tmp_path, queues).requeue() == [first.id]
