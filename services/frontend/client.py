@@ -30,6 +30,7 @@ from shared.schemas import (
     JobList,
     JobLog,
     JobRequest,
+    JobState,
     MetricList,
     ModelChange,
     ModelHistory,
@@ -125,9 +126,9 @@ class GatewayClient:
         """Return a version's card."""
         return self._ask("GET", _model_path(model_id), Card)
 
-    def model_history(self) -> list[ModelChange]:
-        """Return the newest changes of what serves, newest first."""
-        return self._ask("GET", "/v1/models/history", ModelHistory).changes
+    def model_history(self, *, limit: int = 2000) -> list[ModelChange]:
+        """Return the newest changes of what serves (at most 2000), newest first."""
+        return self._ask("GET", "/v1/models/history", ModelHistory, params={"limit": limit}).changes
 
     def promote(self, model_id: str, slots: Sequence[Slot]) -> ModelInfo:
         """Let a version serve these slots."""
@@ -177,9 +178,10 @@ class GatewayClient:
         """Queue a job and return it."""
         return self._send("/v1/jobs", request, Job)
 
-    def jobs(self) -> list[Job]:
-        """Return all jobs, newest first."""
-        return self._ask("GET", "/v1/jobs", JobList).jobs
+    def jobs(self, *, state: JobState | None = None, limit: int = 50) -> list[Job]:
+        """Return at most `limit` jobs (1 to 1000), newest first; of one state if given."""
+        asked = {"limit": limit, **({"state": state.value} if state else {})}
+        return self._ask("GET", "/v1/jobs", JobList, params=asked).jobs
 
     def job(self, job_id: str) -> JobDetail:
         """Return one job with its past and its parts."""

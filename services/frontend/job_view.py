@@ -11,7 +11,9 @@ from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
 from shared.schemas import OPEN_STATES, TRAINING_KINDS, Deleted, Job, JobDetail, JobState, MetricRow
 
-REFRESH_S = 2
+REFRESH_S: Final = 2
+ENDED_REFRESH_S: Final = 10
+"""Of a job that has ended: another person may resume it."""
 JOB: Final = "job"
 """The key in the address that names the job to show."""
 
@@ -34,20 +36,20 @@ def badge(job: Job) -> None:
 
 
 def show_job(job_id: str) -> None:
-    """Show one job; while it is open the part refreshes itself.
+    """Show one job; the part refreshes itself, more seldom once the job has ended.
 
     Raises:
         GatewayError: there is no such job, or the gateway is away.
     """
     is_open = gateway().job(job_id).state in OPEN_STATES
-    st.fragment(run_every=REFRESH_S if is_open else None)(_live)(job_id, is_open)
+    st.fragment(run_every=REFRESH_S if is_open else ENDED_REFRESH_S)(_live)(job_id, is_open)
 
 
 @guarded
 def _live(job_id: str, was_open: bool) -> None:
     job = gateway().job(job_id)
-    if was_open and job.state not in OPEN_STATES:
-        st.rerun()  # the whole page, so that the refreshing ends
+    if was_open != (job.state in OPEN_STATES):
+        st.rerun()  # the whole page, which says how often this part refreshes
     rows = gateway().metrics(job_id).rows
     _heading(job)
     if job.message:
@@ -158,12 +160,11 @@ def _outcome(job: Job) -> str:
 def _progress(job: Job, rows: Sequence[MetricRow]) -> None:
     progress = job.progress
     if job.state == JobState.QUEUED:
-        st.progress(0.0, text="Waiting for a worker")
+        st.progress(0.0, text=words.how_far(job))
         return
     share = progress.step / progress.steps if progress.steps else 0.0
     finished = job.state == JobState.FINISHED
-    phase = words.PHASE_NAMES["done"] if finished else words.phase(progress)
-    st.progress(1.0 if finished else min(max(share, 0.0), 1.0), text=phase)
+    st.progress(1.0 if finished else min(max(share, 0.0), 1.0), text=words.how_far(job))
     accuracy = progress.accuracy if progress.accuracy is not None else (rows[-1].validation_accuracy if rows else None)
     shown = {
         "Epoch": f"{progress.epoch} of {progress.epochs or job.request.settings.epochs}",

@@ -5,38 +5,48 @@ from typing import Final, cast
 
 import streamlit as st
 
-from services.frontend import model_words, words
+from services.frontend import model_standing, model_words, words
 from services.frontend.access import change
 from services.frontend.client import GatewayClient, GatewayRefusedError
 from shared.masking import STUDY_VIEWS
-from shared.model_comparison import figure
-from shared.schemas import ModelChange, ModelList, Slot
+from shared.model_comparison import Difference, figure
+from shared.schemas import ModelChange, ModelInfo, ModelList, Slot
 
 SHOWN_CHANGES: Final = 10
-ACCURACY: Final = "Test faces whose emotion the version names as their label does, as its card says."
+LISTED_CHANGES: Final = 100
+FIGURES: Final = (
+    "Accuracy: test faces whose emotion the version names as their label does, as its card says. Macro F1 counts every "
+    "emotion alike, however rare. Differences are in points, of versions measured on the same data."
+)
+ANY_PART: Final = " Figures for any part are means over the five views."
 
 
-def show_serving(listed: ModelList) -> None:
-    """Show what serves each view, since when and how well, with a way back to the version before."""
+def show_serving(listed: ModelList, history: Sequence[ModelChange]) -> None:
+    """Show what serves each view, since when, how well and how much better than the released version or the one before,
+    with a way back to that.
+
+    Args:
+        listed: all versions, the archived ones too.
+        history: of what serves, newest first.
+    """
     slots = [view.value for view in STUDY_VIEWS] + ["any"] * ("any" in listed.active)
     for slot, column in zip(slots, st.columns(len(slots), gap="small"), strict=True):
         with column.container(border=True, height="stretch", gap="small"):
-            _slot(listed, cast(Slot, slot))
-    st.caption(ACCURACY)
+            _slot(listed, history, cast(Slot, slot))
+    st.caption(FIGURES + ANY_PART * ("any" in listed.active))
 
 
-def _slot(listed: ModelList, slot: Slot) -> None:
+def _slot(listed: ModelList, history: Sequence[ModelChange], slot: Slot) -> None:
     model_id = listed.active.get(slot)
     model = next((each for each in listed.models if each.id == model_id), None)
-    accuracy = figure(model.metrics, slot) if model else None
-    value = "–" if accuracy is None else f"{model_words.hundredths(accuracy)} %"
-    st.metric(model_words.SHORT_VIEW_NAMES.get(slot, words.view_name(slot)), value)
+    beside = model_standing.standing(model, slot, listed, history) if model and not model.problem else None
+    _figures(model, slot, beside.difference if beside else None)
     if model_id is None:
         st.markdown("Nothing serves")
         return
-    since = model.since.get(slot) if model else None
-    when = f"since {words.clock(since)}" if since else "no date recorded"
-    st.markdown(f"**{model_words.escaped(model_id)}**  \n:gray[{when}]")
+    when = model_standing.since(model, slot, history) if model else "no date recorded"
+    told = "".join(f"  \n:gray[{each}]" for each in (when, beside.sentence if beside else "") if each)
+    st.markdown(f"**{model_words.escaped(model_id)}**{told}")
     if model is None or model.problem:
         st.badge("Cannot be read", icon=":material/warning:", color="orange")
     previous = listed.previous.get(slot)
@@ -52,6 +62,23 @@ def _slot(listed: ModelList, slot: Slot) -> None:
         make(lambda gateway: gateway.roll_back(slot), f"{previous} serves again.")
 
 
+def _figures(model: ModelInfo | None, slot: Slot, beside: Difference | None) -> None:
+    """Show accuracy and macro F1 of what serves a slot, with the differences from what it is compared with."""
+    accuracy, macro_f1 = (figure(model.metrics, slot, key) if model else None for key in ("accuracy", "macro_f1"))
+    same = beside is not None and abs(beside.difference) < model_words.SAME
+    st.metric(
+        model_words.SHORT_VIEW_NAMES.get(slot, words.view_name(slot)),
+        "–" if accuracy is None else f"{model_words.hundredths(accuracy)} %",
+        f"{'±0.0' if same else f'{beside.difference * 100:+.1f}'} points" if beside else None,
+        delta_color="off" if same else "normal",
+        delta_arrow="off" if same else "auto",
+    )
+    if macro_f1 is not None:
+        less = beside.macro_f1_difference if beside else None
+        shown = f" {model_words.points(less)}" if less is not None else ""
+        st.markdown(f":gray[Macro F1] {model_words.hundredths(macro_f1)} %{shown}")
+
+
 def show_versions(listed: ModelList) -> None:
     """Show the versions and how each compares with what serves."""
     if not listed.models:
@@ -59,8 +86,8 @@ def show_versions(listed: ModelList) -> None:
         return
     st.table([model_words.version_row(model, listed) for model in listed.models], border="horizontal", hide_index=True)
     st.caption(
-        "Accuracy on the test split in per cent; :primary[●] serves this view. Beside the others, the difference in "
-        "points from the version that serves, where both were measured on the same data."
+        "Accuracy on the test split in per cent, macro F1 below it; :primary[●] serves this view. Beside the others, "
+        "the difference in points from the version that serves, where both were measured on the same data."
     )
 
 
@@ -69,7 +96,7 @@ def show_history(changes: Sequence[ModelChange]) -> None:
     if not changes:
         st.caption("Nobody has changed what serves yet.")
         return
-    rows = [model_words.change_row(each) for each in changes]
+    rows = [model_words.change_row(each) for each in changes[:LISTED_CHANGES]]
     st.table(rows[:SHOWN_CHANGES], border="horizontal", hide_index=True)
     if len(rows) > SHOWN_CHANGES:
         with st.expander(f"{len(rows) - SHOWN_CHANGES} earlier changes"):

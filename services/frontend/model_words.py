@@ -18,6 +18,10 @@ SHORT_VIEW_NAMES: Final = {
     "right": "Right hidden",
 }
 
+ANY: Final = "any"
+ANY_PART: Final = "Any part"
+"""Above the means over the five views, by which versions compare for the slot `any`."""
+
 LEARNT_FROM: Final = {**SHORT_VIEW_NAMES, "five": "All five views"}
 FIGURES: Final = {
     "accuracy": "Accuracy",
@@ -59,7 +63,7 @@ def own_slots(model: ModelInfo) -> list[Slot]:
 
 
 def differences(model: ModelInfo, listed: ModelList) -> dict[str, Difference]:
-    """Return view to how a version compares with what serves the view, where both were measured on the same data."""
+    """Return slot to how a version compares with what serves the slot, where both were measured on the same data."""
     infos = {each.id: each for each in listed.models}
     serving = {
         slot: (model_id, infos[model_id].metrics)
@@ -75,32 +79,40 @@ def version_row(model: ModelInfo, listed: ModelList) -> dict[str, str]:
     made = model.created[:10].replace("-", "\N{NON-BREAKING HYPHEN}")
     row = {"Version": f"**{escaped(model.id)}**", "Learnt from": learnt, "Made": made or "–"}
     against = differences(model, listed)
-    return row | {name: _cell(model, view, against.get(view)) for view, name in SHORT_VIEW_NAMES.items()}
+    columns = {**SHORT_VIEW_NAMES, **({ANY: ANY_PART} if ANY in listed.active else {})}
+    return row | {name: _cell(model, slot, against.get(slot)) for slot, name in columns.items()}
 
 
-def _cell(model: ModelInfo, view: str, difference: Difference | None) -> str:
-    shown = hundredths(figure(model.metrics, view))
-    if view in model.serves:
-        return f"{shown}\N{NO-BREAK SPACE}:primary[●]"
-    return f"{shown}\N{NO-BREAK SPACE}{points(difference.difference)}" if difference else shown
+def _cell(model: ModelInfo, slot: str, difference: Difference | None) -> str:
+    """Return a version's accuracy and, in the line below, its macro F1, each with the difference from what serves."""
+    accuracy, macro_f1 = (figure(model.metrics, slot, key) for key in ("accuracy", "macro_f1"))
+    if slot in model.serves:
+        first, second = f"{hundredths(accuracy)}\N{NO-BREAK SPACE}:primary[●]", f":gray[{hundredths(macro_f1)}]"
+    else:
+        first = _beside(hundredths(accuracy), difference.difference if difference else None)
+        second = _beside(f":gray[{hundredths(macro_f1)}]", difference.macro_f1_difference if difference else None)
+    return first if macro_f1 is None else f"{first}  \n{second}"
+
+
+def _beside(shown: str, difference: float | None) -> str:
+    return shown if difference is None else f"{shown}\N{NO-BREAK SPACE}{points(difference)}"
 
 
 def figure_rows(model: ModelInfo, listed: ModelList) -> list[dict[str, str]]:
-    """Return a line for each view of the study: a version's figures, and how it compares with what serves."""
+    """Return a line for each slot: a version's figures, and how accuracy and macro F1 compare with what serves."""
     against = differences(model, listed)
     rows = []
-    for view in SHORT_VIEW_NAMES:
-        row = {"View": view_name(view)}
-        row |= {name: hundredths(figure(model.metrics, view, key)) for key, name in FIGURES.items()}
-        row["Against"] = _against(view in model.serves, against.get(view))
+    for slot in (*SHORT_VIEW_NAMES, *([ANY] if ANY in listed.active else [])):
+        beside = None if slot in model.serves else against.get(slot)
+        row = {"View": view_name(slot)}
+        row |= {name: hundredths(figure(model.metrics, slot, key)) for key, name in FIGURES.items()}
+        if beside:
+            row["Accuracy"] = _beside(row["Accuracy"], beside.difference)
+            row["Macro F1"] = _beside(row["Macro F1"], beside.macro_f1_difference)
+        serves = ":primary[●] in service" if slot in model.serves else "–"
+        row["Against"] = escaped(beside.model) if beside else serves
         rows.append(row)
     return rows
-
-
-def _against(serves: bool, difference: Difference | None) -> str:
-    if serves:
-        return ":primary[●] in service"
-    return f"{points(difference.difference)} to {difference.model}" if difference else "–"
 
 
 def class_rows(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -123,7 +135,7 @@ def class_rows(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def change_row(change: ModelChange) -> dict[str, str]:
     """Return a change's line in the history, as Markdown."""
-    return {"When (UTC)": clock(change.time), "Who": escaped(change.by), "What": _change(change)}
+    return {"When": clock(change.time), "Who": escaped(change.by), "What": _change(change)}
 
 
 def _change(change: ModelChange) -> str:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from shared.schemas import TRAINING_KINDS, Job, JobDetail, JobKind, JobProgress, JobState, Prediction
+from shared.schemas import TRAINING_KINDS, Job, JobDetail, JobKind, JobState, Prediction
 
 VIEW_NAMES: Final = {
     "full": "Whole face",
@@ -60,7 +60,7 @@ STATE_NAMES: Final = {
     JobState.RUNNING: "Running",
     JobState.CANCELLING: "Stopping",
     JobState.CANCELLED: "Cancelled",
-    JobState.INTERRUPTED: "Interrupted",
+    JobState.INTERRUPTED: "Interrupted, will resume",
     JobState.FAILED: "Failed",
     JobState.FINISHED: "Finished",
 }
@@ -164,8 +164,8 @@ def time_left(eta_s: float | None) -> str:
 
 
 def clock(moment: str) -> str:
-    """Return an ISO 8601 time of a job as "2026-11-23 09:38" (UTC); text of another form as it is."""
-    return moment[:16].replace("T", " ")
+    """Return an ISO 8601 time in UTC as "2026-11-23 09:38 UTC"; a date alone as it is."""
+    return f"{moment[:16].replace('T', ' ')} UTC" if "T" in moment else moment
 
 
 def job_title(job: Job) -> str:
@@ -175,12 +175,17 @@ def job_title(job: Job) -> str:
     return f"{KIND_NAMES[asked.kind]}: {what} on {asked.dataset}"
 
 
-def phase(progress: JobProgress) -> str:
-    """Return what a training is doing, with the step where it takes steps."""
-    name = PHASE_NAMES[progress.phase]
-    if progress.phase == "training" and progress.steps:
-        return f"{name}, step {progress.step:,} of {progress.steps:,}"
-    return name
+def how_far(job: Job) -> str:
+    """Return what a training that runs is doing, with the step where it takes steps; of another, how far it got."""
+    progress = job.progress
+    step = f"step {progress.step:,} of {progress.steps:,}" if progress.steps else ""
+    if job.state == JobState.QUEUED:
+        return PHASE_NAMES["waiting"]
+    if job.state == JobState.FINISHED:
+        return PHASE_NAMES["done"]
+    if job.state == JobState.RUNNING:
+        return ", ".join(filter(None, (PHASE_NAMES[progress.phase], step if progress.phase == "training" else "")))
+    return f"Reached {step}" if step else "No step was taken"
 
 
 def deletion(job: JobDetail) -> str:

@@ -22,15 +22,17 @@ def show() -> None:
         "Each view is read by one version at a time. Versions never change: promote another one, and roll back if it "
         "disappoints."
     )
-    archived = bool(st.session_state.get("archived"))
-    listed = in_order(gateway().models(archived=archived))
+    listed = in_order(gateway().models(archived=True))
+    history = [] if listed.problem else gateway().model_history()
     if listed.problem:
         st.error(listed.problem, icon=":material/error:")
     st.subheader("In service", anchor=False)
-    model_view.show_serving(listed)
+    model_view.show_serving(listed, history)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Versions", anchor=False, width="stretch")
-        st.toggle("Archived too", key="archived")
+        archived = st.toggle("Archived too", key="archived")
+    if not archived:
+        listed = listed.model_copy(update={"models": [model for model in listed.models if not model.archived]})
     model_view.show_versions(listed)
     if listed.models:
         model = _chosen(listed)
@@ -38,7 +40,7 @@ def show() -> None:
             show_version(model, listed)
     if not listed.problem:
         st.subheader("History", anchor=False)
-        model_view.show_history(gateway().model_history())
+        model_view.show_history(history)
 
 
 def _chosen(listed: ModelList) -> ModelInfo:

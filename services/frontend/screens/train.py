@@ -1,5 +1,7 @@
 """The page Train: start a job, watch it, stop it, delete it. The job's id lies in the address: a reload keeps it."""
 
+from typing import Final
+
 import streamlit as st
 
 from services.frontend import job_view, words
@@ -7,10 +9,16 @@ from services.frontend.access import change
 from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
 from services.frontend.training_form import show_form
-from shared.schemas import TRAINING_KINDS, Job
+from shared.schemas import TRAINING_KINDS, Job, JobState
 
 ANY_STATE = "All"
+STATES: Final = {words.STATE_NAMES[state]: state for state in JobState}
 LIST_REFRESH_S = 5
+PAGE_JOBS: Final = 50
+MOST_JOBS: Final = 1000
+"""As many as the gateway lists."""
+SHOWN: Final = "jobs-shown"
+"""The key in the session that says how many jobs are shown."""
 
 
 @guarded
@@ -49,22 +57,28 @@ def _form() -> None:
 @guarded
 def _jobs(selected: str | None) -> None:
     """Show the list, which refreshes itself: others start jobs too."""
-    jobs = gateway().jobs()
-    if not jobs:
+    wanted = st.session_state.get("state", ANY_STATE)
+    shown = st.session_state.get(SHOWN, PAGE_JOBS)
+    jobs = gateway().jobs(state=STATES.get(wanted), limit=min(shown + 1, MOST_JOBS))
+    if not jobs and wanted == ANY_STATE:
         st.caption("No job yet. The first one that you start appears here.")
-    else:
-        names = [ANY_STATE, *words.STATE_NAMES.values()]
-        wanted = st.selectbox("State", names, key="state", width=200)
-        jobs = [job for job in jobs if wanted in (ANY_STATE, words.STATE_NAMES[job.state])]
-    for job in jobs:
+        return
+    st.selectbox("State", [ANY_STATE, *STATES], key="state", width=240)
+    if not jobs:
+        st.caption("No job is in this state.")
+    for job in jobs[:shown]:
         _row(job, job.id == selected)
+    if len(jobs) > shown:
+        st.button("Show more", icon=":material/expand_more:", key="more-jobs", on_click=_show_more, args=(shown,))
+
+
+def _show_more(shown: int) -> None:
+    st.session_state[SHOWN] = shown + PAGE_JOBS
 
 
 def _row(job: Job, selected: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", border=True):
-        st.markdown(
-            f"**{words.job_title(job)}**  \n:gray[{words.clock(job.created)} · {_summary(job)}]", width="stretch"
-        )
+        st.markdown(f"**{words.job_title(job)}**  \n:gray[{words.clock(job.created)}{_summary(job)}]", width="stretch")
         job_view.badge(job)
         if st.button("Open", key=f"open-{job.id}", disabled=selected):
             job_view.open_job(job.id)
@@ -73,11 +87,13 @@ def _row(job: Job, selected: bool) -> None:
 
 def _summary(job: Job) -> str:
     if job.request.kind not in TRAINING_KINDS:
-        return job.message or job.model or words.PHASE_NAMES[job.progress.phase]
+        phase = {JobState.QUEUED: "waiting", JobState.RUNNING: job.progress.phase}.get(job.state)
+        told = job.message or job.model or (words.PHASE_NAMES[phase] if phase else "")
+        return f" · {told}" if told else ""
     accuracy = job.progress.accuracy
     reached = f", {words.percent(accuracy)} right" if accuracy is not None else ""
     epochs = job.progress.epochs or job.request.settings.epochs
-    return f"{job.request.settings.architecture}, epoch {job.progress.epoch} of {epochs}{reached}"
+    return f" · {job.request.settings.architecture}, epoch {job.progress.epoch} of {epochs}{reached}"
 
 
 def _leave_job() -> None:

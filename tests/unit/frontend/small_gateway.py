@@ -184,7 +184,8 @@ def _add_models(app: Flask, gateway: SmallGateway) -> None:
 def _add_jobs(app: Flask, gateway: SmallGateway) -> None:
     @app.get("/v1/jobs")
     def jobs() -> Response:
-        return _answer(JobList(jobs=list(gateway.jobs.values())))
+        state, limit = request.args.get("state"), int(request.args.get("limit", "50"))
+        return _answer(JobList(jobs=[job for job in gateway.jobs.values() if state in (None, job.state)][:limit]))
 
     @app.post("/v1/jobs")
     def start() -> Response:

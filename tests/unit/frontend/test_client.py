@@ -31,6 +31,14 @@ def test_a_job_is_started_watched_cancelled_and_resumed(gateway: SmallGateway):
         assert client.resume(job.id).state == JobState.QUEUED
 
 
+def test_as_many_jobs_of_a_state_are_asked_for_as_are_wanted(gateway: SmallGateway):
+    states = (JobState.FAILED, JobState.FINISHED, JobState.FAILED)
+    gateway.jobs = {f"job-{number}": a_job(state, f"job-{number}") for number, state in enumerate(states)}
+    with GatewayClient(gateway.url) as client:
+        assert [job.id for job in client.jobs(limit=2)] == ["job-0", "job-1"]
+        assert [job.id for job in client.jobs(state=JobState.FAILED)] == ["job-0", "job-2"]
+
+
 def test_data_sets_and_models_are_listed(gateway: SmallGateway):
     with GatewayClient(gateway.url) as client:
         assert [found.name for found in client.datasets().datasets] == ["faces.zip"]

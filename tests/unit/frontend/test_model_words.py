@@ -36,9 +36,26 @@ def test_a_version_is_compared_with_what_serves_each_view() -> None:
     row = model_words.version_row(new, listed(old, new))
 
     assert row["Version"] == "**first/2**"
-    assert row["Whole face"] == "62.5\N{NO-BREAK SPACE}:green[+2.5]"
-    assert row["Left hidden"] == "62.5\N{NO-BREAK SPACE}:primary[●]"
-    assert row["Right hidden"] == "62.5"
+    assert row["Whole face"] == "62.5\N{NO-BREAK SPACE}:green[+2.5]  \n:gray[50.0]\N{NO-BREAK SPACE}:gray[±0.0]"
+    assert row["Left hidden"] == "62.5\N{NO-BREAK SPACE}:primary[●]  \n:gray[50.0]"
+    assert row["Right hidden"] == "62.5  \n:gray[50.0]"
+    assert "Any part" not in row
+
+
+def test_macro_f1_is_compared_beside_accuracy_and_any_part_by_its_mean() -> None:
+    old = version("any/1", 0.6, "full", "any")
+    new = version("any/2", None, view="any", metrics=measured(0.65, macro_f1=0.45))
+
+    row = model_words.version_row(new, listed(old, new))
+    lines = model_words.figure_rows(new, listed(old, new))
+
+    assert row["Any part"] == "65.0\N{NO-BREAK SPACE}:green[+5.0]  \n:gray[45.0]\N{NO-BREAK SPACE}:red[−5.0]"
+    assert [line["Against"] for line in lines] == ["any/1", "–", "–", "–", "–", "any/1"]
+    assert (lines[5]["Accuracy"], lines[5]["Macro F1"]) == (
+        "65.0\N{NO-BREAK SPACE}:green[+5.0]",
+        "45.0\N{NO-BREAK SPACE}:red[−5.0]",
+    )
+    assert model_words.figure_rows(old, listed(old, new))[5]["Against"] == ":primary[●] in service"
 
 
 def test_versions_measured_on_other_data_and_without_figures_are_not_compared() -> None:
@@ -46,7 +63,7 @@ def test_versions_measured_on_other_data_and_without_figures_are_not_compared() 
     other, unmeasured = version("first/2", 0.625, fingerprint="xyz"), version("first/3", None)
     everything = listed(old, other, unmeasured)
 
-    assert model_words.version_row(other, everything)["Whole face"] == "62.5"
+    assert model_words.version_row(other, everything)["Whole face"] == "62.5  \n:gray[50.0]"
     assert model_words.version_row(unmeasured, everything)["Whole face"] == "–"
     assert model_words.figure_rows(other, everything)[0]["Against"] == "–"
 
@@ -97,7 +114,7 @@ def test_a_change_is_a_sentence_with_who_and_when(change: dict[str, str], text: 
 
     row = model_words.change_row(told)
 
-    assert (row["When (UTC)"], row["Who"]) == ("2026-11-23 09:38", r"a\_b")
+    assert (row["When"], row["Who"]) == ("2026-11-23 09:38 UTC", r"a\_b")
     assert row["What"].startswith(text)
 
 

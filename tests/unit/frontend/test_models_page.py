@@ -29,10 +29,35 @@ def test_what_serves_each_view_is_shown_with_its_figure_and_since_when(gateway: 
     page = open_page("models")
 
     assert [metric.value for metric in page.metric] == ["60.0 %", "60.0 %", "–", "–", "–"]
-    assert "since 2026-11-23 09:38" in says(page)
-    assert "no date recorded" in says(page)
+    assert "since 2026-11-23 09:38 UTC" in says(page)
+    assert ":gray[released 2026-11-23]  \n:gray[the released version]" in says(page)
     assert not page.exception
     assert page.button(key="roll-back-upper").disabled
+
+
+def test_what_serves_is_compared_with_the_released_version_by_accuracy_and_macro_f1(gateway: SmallGateway) -> None:
+    listed = two_versions()
+    listed.models[0] = listed.models[0].model_copy(update={"serves": ["upper"]})
+    listed.models[1] = listed.models[1].model_copy(
+        update={"serves": ["full", "any"], "metrics": measured(0.65, macro_f1=0.45)}
+    )
+    listed.active = {"full": "first/2", "upper": "first/1", "any": "first/2"}
+    gateway.models = listed
+    gateway.history = [
+        ModelChange(
+            time="2026-11-24T09:00:00+00:00", by="ada", action="promote", slot=slot, model="first/2", before=before
+        )
+        for slot, before in (("full", "first/1"), ("any", None))
+    ]
+
+    page = open_page("models")
+
+    assert [metric.delta for metric in page.metric] == ["+5.0 points", "", "", "", "", ""]
+    assert page.metric[5].value == "65.0 %"
+    assert ":gray[Macro F1] 45.0 % :red[−5.0]" in says(page)
+    assert "compared with first/1, the released version" in says(page)
+    assert "no earlier version was measured on the same data" in says(page)
+    assert "no date recorded" in says(page)
 
 
 def test_a_slot_is_rolled_back(gateway: SmallGateway) -> None:

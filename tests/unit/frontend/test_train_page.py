@@ -1,11 +1,17 @@
 """The page Train, run by Streamlit, against the small gateway."""
 
-import pytest
+from collections.abc import Callable
+from typing import Any
 
+import pytest
+import streamlit as st
+
+from services.frontend import job_view
+from services.frontend.screens import train
 from services.frontend.settings_fields import IN_FRONT, grouped_fields
 from services.frontend.training_form import SettingsError, checked_settings
 from shared.masking import STUDY_VIEWS
-from shared.schemas import DatasetList, JobDetail, JobRequest, JobState, TrainSettings
+from shared.schemas import DatasetList, JobDetail, JobProgress, JobRequest, JobState, TrainSettings
 
 from .answers import a_data_set, a_job, a_model, epochs
 from .opened import open_page, says
@@ -159,6 +165,45 @@ def test_a_running_job_shows_its_progress_and_curves(gateway: SmallGateway):
     assert not page.exception
 
 
+def test_an_interrupted_job_says_how_far_it_got_and_that_it_will_resume(gateway: SmallGateway):
+    gateway.jobs["job-1"] = a_job(JobState.INTERRUPTED)
+    page = open_page("train", job="job-1")
+    assert page.get("progress")[0].proto.text == "Reached step 30 of 100"
+    assert "Interrupted, will resume" in says(page)
+    assert "Time left" not in says(page)
+    assert {"Cancel", "Resume"} <= {button.label for button in page.button}
+    assert not page.exception
+
+
+def test_a_job_that_is_being_cancelled_says_how_far_it_got_and_offers_nothing(gateway: SmallGateway):
+    gateway.jobs["job-1"] = a_job(JobState.CANCELLING)
+    page = open_page("train", job="job-1")
+    assert page.get("progress")[0].proto.text == "Reached step 30 of 100"
+    assert "Stopping" in says(page)
+    assert not {"Cancel", "Resume", "Start anew", "Delete it for good"} & {button.label for button in page.button}
+    assert not page.exception
+
+
+def test_a_job_that_another_user_resumes_refreshes_as_an_open_one(
+    gateway: SmallGateway, monkeypatch: pytest.MonkeyPatch
+):
+    gateway.jobs["job-1"] = a_job(JobState.CANCELLED)
+    asked: list[float | None] = []
+
+    def fragment(run_every: float | None) -> Callable[..., Any]:
+        """Note how often the job's part refreshes, and let another user resume the job before it runs again."""
+        if run_every == train.LIST_REFRESH_S:
+            return lambda function: function
+        asked.append(run_every)
+        gateway.jobs["job-1"] = a_job()
+        return lambda function: function
+
+    monkeypatch.setattr(st, "fragment", fragment)
+    page = open_page("train", job="job-1")
+    assert asked == [job_view.ENDED_REFRESH_S, job_view.REFRESH_S]
+    assert "Training, step 30 of 100" in page.get("progress")[0].proto.text
+
+
 def test_a_job_without_a_worker_says_so(gateway: SmallGateway):
     gateway.jobs["job-1"] = a_job(JobState.QUEUED, message="Number 1 in the queue; no worker is running.")
     page = open_page("train", job="job-1")
@@ -211,6 +256,31 @@ def test_jobs_are_listed_with_their_states_and_opened(gateway: SmallGateway):
     assert page.query_params["job"] == "job-2"
     press(page, "Train another network")
     assert "job" not in page.query_params
+
+
+def test_more_jobs_are_shown_on_demand_and_the_gateway_looks_for_a_state_in_all(gateway: SmallGateway):
+    number = train.PAGE_JOBS + 1
+    gateway.jobs = {f"job-{each}": a_job(JobState.FINISHED, f"job-{each}") for each in range(number)}
+    gateway.jobs["old"] = a_job(JobState.INTERRUPTED, "old")
+    page = open_page("train")
+    assert len([button for button in page.button if button.label == "Open"]) == train.PAGE_JOBS
+    page.selectbox(key="state").set_value("Interrupted, will resume").run()
+    assert [button.key for button in page.button if button.label == "Open"] == ["open-old"]
+    assert "Show more" not in [button.label for button in page.button]
+    page.selectbox(key="state").set_value("Failed").run()
+    assert "No job is in this state." in says(page)
+    press(page.selectbox(key="state").set_value("All").run(), "Show more")
+    assert len([button for button in page.button if button.label == "Open"]) == number + 1
+    assert "Show more" not in [button.label for button in page.button]
+
+
+def test_the_list_names_the_phase_of_a_measurement_only_while_it_runs(gateway: SmallGateway):
+    job = a_job().model_copy(update={"request": JobRequest(kind="evaluate", dataset="faces.zip", model="first/1")})
+    job.progress = JobProgress(phase="evaluating")
+    gateway.jobs["job-1"] = job
+    assert "Evaluating" in says(open_page("train"))
+    gateway.jobs["job-1"] = job.model_copy(update={"state": JobState.CANCELLED})
+    assert "Evaluating" not in says(open_page("train"))
 
 
 def test_an_unknown_job_in_the_address_is_said_to_be_unknown(gateway: SmallGateway):

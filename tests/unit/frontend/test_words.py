@@ -10,14 +10,16 @@ from services.frontend.words import (
     STATE_NAMES,
     VIEW_NAMES,
     agreement,
+    clock,
     duration,
+    how_far,
     outcome,
     percent,
     time_left,
     view_name,
 )
 from shared.masking import View
-from shared.schemas import JobState, TrainOn
+from shared.schemas import JobProgress, JobState, TrainOn
 
 from .answers import FOUR_HAPPY, a_job, read
 
@@ -72,6 +74,34 @@ def test_every_view_has_a_name_for_people():
     assert all(view_name(view) != view.value for view in View)
     assert set(get_args(TrainOn)) == set(VIEW_NAMES) == set(HIDDEN_PARTS) == set(READS)
     assert set(STATE_NAMES) == set(JobState)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (JobState.QUEUED, "Waiting for a worker"),
+        (JobState.RUNNING, "Training, step 30 of 100"),
+        (JobState.CANCELLING, "Reached step 30 of 100"),
+        (JobState.INTERRUPTED, "Reached step 30 of 100"),
+        (JobState.CANCELLED, "Reached step 30 of 100"),
+        (JobState.FAILED, "Reached step 30 of 100"),
+        (JobState.FINISHED, "Done"),
+    ],
+)
+def test_only_a_job_that_runs_is_said_to_be_in_a_phase(state: JobState, words: str):
+    assert how_far(a_job(state)) == words
+
+
+def test_a_job_that_stopped_before_its_first_step_says_so():
+    job = a_job(JobState.CANCELLED)
+    job.progress = JobProgress(phase="loading")
+    assert how_far(job) == "No step was taken"
+    assert how_far(job.model_copy(update={"state": JobState.RUNNING})) == "Loading the data"
+
+
+def test_a_time_says_that_it_is_utc():
+    assert clock("2026-11-23T09:38:26+00:00") == "2026-11-23 09:38 UTC"
+    assert clock("2026-11-23") == "2026-11-23"
 
 
 def test_a_share_is_said_in_per_cent():
