@@ -224,7 +224,7 @@ def measure(models_dir: Path, folder: Path, ids: list[str], promotions: int) -> 
 
 
 def main() -> None:
-    """Print a row of a Markdown table."""
+    """Print a row of a Markdown table; end with a sentence if it is not as it has to be."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=Path, default=Path("models"), help="a folder with two versions or more")
     parser.add_argument("--tiny", action="store_true", help="small networks by the exporter in place of them")
@@ -243,6 +243,8 @@ def main() -> None:
         f"| {len(spent)} | {REPLICAS * PROCESSES} | {len(answers)} | {failed} | {mixed} "
         f"| {statistics.median(spent):.2f} | {max(spent):.2f} | {max(spent) / ALLOWED_S:.0%} |"
     )
+    if failed or mixed or max(spent) > ALLOWED_S:
+        sys.exit(f"No request may fail or be answered by two versions, and {ALLOWED_S:.0f} s are allowed.")
 
 
 if __name__ == "__main__":

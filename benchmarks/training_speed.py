@@ -16,6 +16,7 @@ Run: `PYTHONPATH=. .venv/bin/python benchmarks/training_speed.py`.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ from trainer.runs import run_hooks
 from trainer.training import Hooks, Plan, train
 
 WARM_UP_STEPS = 2
+LEAST_PERCENT = 95.0
+"""The training must reach so much of the bare loop's images/s, validation not counted."""
 
 
 class Watch:
@@ -166,7 +169,7 @@ def compare(settings: TrainSettings, faces: int, device: torch.device, turn: int
 
 
 def main() -> None:
-    """Print a Markdown table of both loops."""
+    """Print a Markdown table of both loops; end with a sentence if the training is slower than it has to be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=int, default=5120, help="faces to train on (default: 5120)")
     parser.add_argument("--epochs", type=int, default=1, help="passes over them (default: 1)")
@@ -194,6 +197,8 @@ def main() -> None:
     rows = {"bare": speed.bare, "training": speed.training, "training and validation": speed.with_validation}
     for name, rate in rows.items():
         print(f"| {name} | {rate:.1f} | {100 * rate / speed.bare:.1f} |")
+    if 100 * speed.training / speed.bare < LEAST_PERCENT:
+        sys.exit(f"The training reaches less than {LEAST_PERCENT:.0f} % of the bare loop's images/s.")
 
 
 if __name__ == "__main__":
