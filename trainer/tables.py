@@ -76,7 +76,7 @@ def _diagonal(study: StudyResult) -> list[str]:
             _percent(ours),
             f"{ours.low * 100:.1f} to {ours.high * 100:.1f}" if ours and ours.low and ours.high else "–",
             f"{theirs.accuracy * 100:.1f}" if theirs else "–",
-            f"{(ours.value - theirs.accuracy) * 100:+.1f}" if ours and theirs else "–",
+            f"{round((ours.value - theirs.accuracy) * 100, 1) + 0.0:+.1f}" if ours and theirs else "–",
             _percent(_figure(study.cell("any", view.value), "accuracy")),
             _percent(_figure(study.cell(view.value, view.value, "clean"), "accuracy")),
         ]

@@ -11,7 +11,8 @@ from services.frontend.screens import guide, models, predict, study, train
 FOLDER = Path(__file__).parent
 GUIDE = (
     "Halfface reads the emotion on a face when half of it is hidden. Give it a picture on **Predict** and compare what "
-    "five models read; on **Train** make a model of your own and watch it learn; on **Models** let it serve."
+    "five models read; on **Train** make a model of your own and watch it learn; on **Models** let it serve; **Study** "
+    "says what each half of the face is worth."
 )
 
 

@@ -7,8 +7,8 @@ import altair as alt
 
 from services.frontend.charts import EMOTION_COLOURS, Chart
 from services.frontend.study_figures import Grid
-from services.frontend.study_palette import AMOUNTS, DIFFERENCES, NO_FIGURE, colour, ink, place
-from services.frontend.study_words import NAMES, hundredths, interval, signed
+from services.frontend.study_palette import ACCENT, AMOUNTS, DIFFERENCES, NO_FIGURE, colour, ink, place
+from services.frontend.study_words import ALL, NAMES, hundredths, interval, signed
 from shared.labels import LABELS
 from shared.study import Agreement, Cell, Estimate
 
@@ -117,15 +117,21 @@ def agreement(table: Agreement) -> Chart:
 
 
 def emotions(
-    figures: Mapping[str, Estimate | None], published: Mapping[str, float], *, unit: str, differences: bool = False
+    figures: Mapping[str, Estimate | None],
+    published: Mapping[str, float],
+    *,
+    unit: str,
+    differences: bool = False,
+    p_values: Mapping[str, str] | None = None,
 ) -> Chart:
     """Return a figure of each emotion as a bar with its interval and its number; published ones as diamonds.
 
     Args:
-        figures: emotion to a share of 1; None is left out.
+        figures: emotion, or `ALL`, to a share of 1; None is left out.
         published: emotion to the original study's share; empty for none.
         unit: the axis title.
         differences: the shares are differences: bars begin at 0 and go to both sides.
+        p_values: emotion, or `ALL`, to its corrected p in words, to hover over.
     """
     rows = [
         {
@@ -135,11 +141,12 @@ def emotions(
             "high": (figure.value if figure.high is None else figure.high) * 100,
             "text": signed(figure.value) if differences else hundredths(figure.value),
             "interval": interval(figure),
+            **({"p": p_values[label]} if p_values else {}),
         }
         for label, figure in figures.items()
         if figure
     ]
-    scale = alt.Scale(nice=True) if differences else alt.Scale(domain=[0, 105], nice=False)
+    scale = alt.Scale(nice=True, padding=34) if differences else alt.Scale(domain=[0, 105], nice=False)
     axis = alt.Axis(tickCount=5) if differences else alt.Axis(values=[0, 20, 40, 60, 80, 100])
     base = alt.Chart(inline(rows)).encode(
         y=_band("emotion", None, [str(row["emotion"]) for row in rows]),
@@ -147,13 +154,15 @@ def emotions(
             alt.Tooltip("emotion:N", title="Emotion"),
             alt.Tooltip("text:N", title=unit),
             alt.Tooltip("interval:N", title="95 % interval"),
+            *([alt.Tooltip("p:N", title="Corrected")] if p_values else []),
         ],
     )
-    bars = base.mark_bar(cornerRadiusEnd=2, height=16, opacity=0.85).encode(
+    # Pale, so that the half of an interval that lies on its bar is seen.
+    bars = base.mark_bar(cornerRadiusEnd=2, height=16, opacity=0.55).encode(
         x=alt.X("value:Q", title=unit, scale=scale, axis=axis),
         color=alt.Color(
             "emotion:N",
-            scale=alt.Scale(domain=list(LABELS), range=[EMOTION_COLOURS[label] for label in LABELS]),
+            scale=alt.Scale(domain=[ALL, *LABELS], range=[ACCENT, *(EMOTION_COLOURS[label] for label in LABELS)]),
             legend=None,
         ),
     )

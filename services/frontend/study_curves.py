@@ -7,13 +7,16 @@ import altair as alt
 
 from services.frontend.charts import EMOTION_COLOURS, Chart
 from services.frontend.study_charts import Row, inline
-from services.frontend.study_palette import ACCENT, MEAN_COLOUR, MODEL_COLOURS
+from services.frontend.study_palette import ACCENT, GREY, MEAN_COLOUR, MODEL_COLOURS
+from services.frontend.study_tables import damage_kinds, points_of
 from services.frontend.study_words import NAMES, hundredths, interval
 from shared.schemas import SLOTS
-from shared.study import Calibration, Corruption, Curve, Estimate, Recovery, RobustnessPoint
+from shared.study import Calibration, Corruption, Curve, Estimate, Recovery, Robustness, RobustnessPoint
 
 MEAN_DASHES: Final = {"macro": [1, 0], "micro": [6, 3], "weighted": [2, 2]}
 UNDAMAGED: Final = "Undamaged"
+NATIVE_PIXELS: Final = 48.0
+"""A side of FER2013's faces: where undamaged ones stand among lower resolutions."""
 PERCENT: Final = alt.Axis(format="%", tickCount=5)
 UNIT: Final = alt.Scale(domain=[0, 1], nice=False)
 
@@ -107,14 +110,15 @@ def reliability(calibration: Calibration) -> Chart:
 def robustness_curve(corruption: Corruption, points: Sequence[RobustnessPoint]) -> Chart:
     """Return accuracy by severity, a line for each model.
 
-    Where damage grows with the severity, undamaged faces stand at 0. Where it falls (pixels a side), the axis runs
-    backwards, so that damage grows to the right here too.
+    Where damage grows with the severity, undamaged faces stand at 0. Where it falls (pixels a side), they stand at
+    their native size, and the axis runs backwards, so that damage grows to the right here too.
     """
     backwards = corruption.severities[0] > corruption.severities[-1]
+    whole = {"severity": NATIVE_PIXELS if backwards else 0.0}
     rows = [
-        _point(point)
+        _point(point) | (whole if point.corruption == "none" else {})
         for point in points
-        if point.corruption == corruption.name or (point.corruption == "none" and not backwards)
+        if point.corruption in ("none", corruption.name)
     ]
     axis = alt.Axis(title=corruption.unit[:1].upper() + corruption.unit[1:], tickCount=6)
     return (
@@ -147,6 +151,27 @@ def robustness_dots(corruptions: Sequence[Corruption], points: Sequence[Robustne
     return alt.layer(base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q"), dots).properties(
         height=88 * len(titles)
     )
+
+
+def robustness_of(damage: Robustness, model: str) -> Chart:
+    """Return one model's accuracy under every damage and severity, with intervals; a line marks undamaged faces."""
+    points = points_of(damage, model)
+    rows = [
+        {**_point(points[name, level]), "damage": f"{title}, {words}" if words else title}
+        for name, level, title, words in damage_kinds(damage)
+        if (name, level) in points
+    ]
+    order = [str(row["damage"]) for row in rows]
+    axis = alt.Axis(title=None, ticks=False, labelLimit=330, labelPadding=8, labelOverlap=False)
+    base = alt.Chart(inline(rows)).encode(
+        y=alt.Y("damage:N", sort=order, axis=axis),
+        tooltip=[alt.Tooltip("damage:N", title="Damage"), *_point_tooltip()],
+    )
+    x = alt.X("accuracy:Q", title="Accuracy", axis=PERCENT, scale=alt.Scale(zero=False))
+    whole = alt.Chart(inline(rows[:1])).mark_rule(strokeDash=[3, 4], color=GREY).encode(x=x)
+    intervals = base.mark_rule(strokeWidth=2, color=MODEL_COLOURS[model]).encode(x="low:Q", x2="high:Q")
+    dots = base.mark_circle(size=70, opacity=1, color=MODEL_COLOURS[model]).encode(x=x)
+    return alt.layer(whole, intervals, dots).properties(height=22 * len(rows) + 40)
 
 
 def _two_lines(titles: Any) -> str:

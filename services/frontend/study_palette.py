@@ -15,7 +15,10 @@ MODEL_COLOURS: Final = {
     "right": "#c268ad",
     "any": "#c08c00",
 }
-MEAN_COLOUR: Final = "#7d8894"
+GREY: Final = "#6f7b89"
+"""Of text without a colour of its own: contrast above 4 on the white and on the nearly black page."""
+
+MEAN_COLOUR: Final = GREY
 ACCENT: Final = "#0d9488"
 
 AMOUNTS: Final = ("#e6f2f0", "#9accc6", "#4b9f97", "#0b5f59")
@@ -25,7 +28,7 @@ DIFFERENCES: Final = ("#b3500a", "#f0b27a", "#f6f5f3", "#8fbce0", "#1f5fa8")
 """Below 0 orange, at 0 nearly white, above 0 blue."""
 
 DARK_INK, LIGHT_INK = "#12222a", "#ffffff"
-NO_FIGURE: Final = "#8b95a1"
+NO_FIGURE: Final = GREY
 
 
 def place(value: float, domain: tuple[float, float]) -> float:

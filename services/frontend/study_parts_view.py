@@ -4,11 +4,11 @@ import html
 
 import streamlit as st
 
-from services.frontend import study_charts, study_curves, study_faces, study_words
+from services.frontend import study_charts, study_curves, study_faces, study_tables, study_words
 from services.frontend.study_palette import MODEL_COLOURS
-from services.frontend.study_words import NAMES
+from services.frontend.study_words import ALL, NAMES
 from shared.schemas import SLOTS
-from shared.study import Estimate, ShapleyRow, StudyResult
+from shared.study import Estimate, Robustness, ShapleyRow, StudyResult
 
 
 def show_recovery(study: StudyResult) -> None:
@@ -17,7 +17,8 @@ def show_recovery(study: StudyResult) -> None:
     st.altair_chart(study_curves.recovery(study.recovery), width="stretch", alt="Accuracy won back, by hidden half")
     st.caption(
         "Rings: the whole-face model on hidden halves. Dots: a model trained on them; the number is the share of the "
-        "loss that it wins back. Bars: the whole-face model on whole faces."
+        "loss that it wins back. Bars: the whole-face model on whole faces. Whether it saw hidden faces in training is "
+        "told under Protocol; the more it did, the smaller the loss."
     )
 
 
@@ -35,12 +36,13 @@ def show_shapley(study: StudyResult) -> None:
     left, right = st.columns(2, gap="large")
     for column, title in ((left, "Upper half less lower half"), (right, "Left half less right half")):
         column.markdown(f"**{title}**")
-        by_emotion = {row.label: _gap(row, title) for row in rows if row.label}
-        chart = study_charts.emotions(
-            {str(label): gap for label, gap in by_emotion.items()}, {}, unit="Points of probability", differences=True
-        )
+        gaps = {str(row.label or ALL): _gap(row, title) for row in sorted(rows, key=lambda row: row.label is not None)}
+        chart = study_charts.emotions(gaps, {}, unit="Points of probability", differences=True)
         column.altair_chart(chart, width="stretch", alt=f"{title}, by emotion")
     st.caption("Lines are 95 % intervals; one that holds 0 shows no difference.")
+    with st.expander("Quarters and halves as a table", icon=":material/table:"):
+        st.dataframe(study_tables.shapley_rows(study.shapley), hide_index=True, width="stretch")
+        st.caption("Points of probability of the labelled emotion, with 95 % intervals. Sides as seen in the picture.")
 
 
 def _gap(row: ShapleyRow, title: str) -> Estimate:
@@ -48,35 +50,57 @@ def _gap(row: ShapleyRow, title: str) -> Estimate:
 
 
 def show_robustness(study: StudyResult) -> None:
-    """Show what damage costs each model."""
-    table = study.robustness
-    if not table.points:
+    """Show what damage costs each model: all beside each other, then one by itself."""
+    damage = study.robustness
+    if not damage.points:
         return
-    st.header("Damage that no model was trained for", anchor=False)
+    st.header("Damage beyond the five views", anchor=False)
+    st.caption(
+        f"{_measured_on(damage.images)}Each model sees damaged faces in its own view: the lower-hidden one never sees "
+        "a mask. The model trained with any quarters hidden knows the diagonals, all know small erased rectangles; "
+        "what started from another version has seen what that one saw."
+    )
+    _damage_of_all(damage)
+    _damage_of_one(damage)
+
+
+def _damage_of_all(damage: Robustness) -> None:
     legend = "".join(
         f'<span style="white-space:nowrap"><span style="color:{MODEL_COLOURS[slot]}">●</span> '
         f"{html.escape(NAMES[slot])}</span>"
         for slot in SLOTS
     )
     st.html(f'<div style="display:flex;flex-wrap:wrap;gap:0.2rem 1.1rem">{legend}</div>')
-    curves = [each for each in table.corruptions if len(each.severities) > 1]
+    curves = [each for each in damage.corruptions if len(each.severities) > 1]
     columns = st.columns(2, gap="large")
     for index, corruption in enumerate(curves):
         with columns[index % 2]:
             st.markdown(f"**{corruption.title}**")
-            chart = study_curves.robustness_curve(corruption, table.points)
+            chart = study_curves.robustness_curve(corruption, damage.points)
             st.altair_chart(chart, width="stretch", alt=f"Accuracy under {corruption.title.lower()}")
-    single = [each for each in table.corruptions if len(each.severities) == 1]
+    single = [each for each in damage.corruptions if len(each.severities) == 1]
     if single:
-        chart = study_curves.robustness_dots(single, table.points)
+        chart = study_curves.robustness_dots(single, damage.points)
         st.altair_chart(chart, width="stretch", alt="Accuracy under damage of one kind")
+    reach = study_tables.widest_reach(damage)
+    told = f", which reach up to {study_words.hundredths(reach)} points to each side" if reach else ""
     st.caption(
-        f"{_measured_on(table.images)}Each model sees damaged faces in its own view: the lower-hidden one never sees a "
-        "mask. Lines beside the dots are 95 % intervals. Axes do not begin at 0."
+        f"Curves begin with undamaged faces and are drawn without their 95 % intervals{told}; lines beside the dots "
+        "are such intervals. Axes do not begin at 0."
     )
     with st.expander("The same as a table", icon=":material/table:"):
-        st.dataframe(study_words.damage_rows(table), hide_index=True, width="stretch")
+        st.dataframe(study_tables.damage_rows(damage), hide_index=True, width="stretch")
         st.caption("Accuracy in per cent, with 95 % intervals.")
+
+
+def _damage_of_one(damage: Robustness) -> None:
+    model = st.selectbox("One model under all damage", SLOTS, format_func=NAMES.__getitem__, key="damaged", width=240)
+    left, right = st.columns(2, gap="large")
+    chart = study_curves.robustness_of(damage, model)
+    left.altair_chart(chart, width="stretch", alt=f"Accuracy of the model {NAMES[model].lower()} under all damage")
+    left.caption("Lines are 95 % intervals; dashed: undamaged faces.")
+    right.dataframe(study_tables.damage_of_rows(damage, model), hide_index=True, width="stretch")
+    right.caption("With 95 % intervals; the change is against undamaged faces.")
 
 
 def _measured_on(images: int | None) -> str:

@@ -10,7 +10,7 @@ from services.frontend.study_figures import Grid
 from services.frontend.study_words import FIGURES, IDS, NAMES, SUBSETS
 from shared.masking import STUDY_VIEWS
 from shared.schemas import SLOTS
-from shared.study import StudyResult, Subset
+from shared.study import Hypothesis, StudyResult, Subset
 
 MODEL, VIEW, FIGURE, SHOW, SUBSET = "trained", "tested", "figure", "show", "images"
 OURS, THEIRS, BESIDE, LESS = "Ours", "The original's", "Side by side", "Difference"
@@ -18,15 +18,30 @@ LESS_TEXT: Final = "Ours less the original's in points: blue where ours is highe
 
 
 def show_findings(study: StudyResult) -> None:
-    """Show the answers to H1 and Q1, a sentence each with its figure; what they rest on, on demand."""
+    """Show the answers to H1 and Q1, a sentence each with its figure and by emotion; what they rest on, on demand."""
     for column, hypothesis in zip(st.columns(len(study.hypotheses)), study.hypotheses, strict=True):
         sentence, figure = study_words.finding(hypothesis, study.tests)
         with column.container(border=True, height="stretch"):
             st.caption(f"{hypothesis.id} · {hypothesis.question}")
             st.markdown(f"**{sentence}**  \n{figure}")
+            _by_emotion(study, hypothesis)
             with st.expander("What it rests on, and what it cannot say"):
                 st.markdown(hypothesis.answer)
                 st.markdown("\n".join(f"- {limit}" for limit in hypothesis.limits))
+
+
+def _by_emotion(study: StudyResult, hypothesis: Hypothesis) -> None:
+    """Show the specialists' tests, over all emotions and of each."""
+    tests, less = study_words.tests_by_emotion(hypothesis, study.tests), study_words.less_words(hypothesis)
+    chart = study_charts.emotions(
+        {name: test.difference for name, test in tests.items()},
+        {},
+        unit=f"{less}, points",
+        differences=True,
+        p_values={name: study_words.p_words(test.p_corrected) for name, test in tests.items()},
+    )
+    st.altair_chart(chart, width="stretch", alt=f"{less}, by emotion")
+    st.caption("The two specialists' accuracy, with 95 % intervals. Hover over a bar for its corrected p.")
 
 
 def show_grid(study: StudyResult) -> tuple[str, str, Subset]:

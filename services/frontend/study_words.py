@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.study import Estimate, Hypothesis, Leaks, PairedTest, Protocol, Robustness, StudyModel, StudyResult, Subset
+from shared.study import Estimate, Hypothesis, Leaks, PairedTest, Protocol, StudyModel, StudyResult, Subset
 
 NAMES: Final = {
     "full": "Whole face",
@@ -77,10 +77,16 @@ LEFT_OUT: Final = {
 
 SMALLEST_P: Final = 0.001
 
+AREA_RESAMPLES: Final = 500
+"""The trainer's number of that name: of the resamples, the first so many are behind areas under curves."""
+
+ALL: Final = "all emotions"
+"""A row of a chart beside those of the single emotions."""
+
 
 def hundredths(value: float) -> str:
     """Return a share of 1 in hundredths with one decimal place, with a true minus sign."""
-    return f"{value * 100:.1f}".replace("-", "−")
+    return f"{round(value * 100, 1) + 0.0:.1f}".replace("-", "−")
 
 
 def signed(value: float) -> str:
@@ -106,22 +112,44 @@ def p_words(p: float) -> str:
     return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.3f}"
 
 
+def p_text(p: float) -> str:
+    """Return a p for a table: three decimal places, or 1.0e-45 below 0.001."""
+    if p == 0:
+        return "below 1e-300"
+    return f"{p:.1e}" if p < SMALLEST_P else f"{p:.3f}"
+
+
 def finding(hypothesis: Hypothesis, tests: Sequence[PairedTest]) -> tuple[str, str]:
     """Return the answer to a question as a sentence, and its figure: the difference, interval and corrected p.
 
-    The test that decides is the first of the hypothesis.
+    The test that decides is the first of the hypothesis. Where it shows none, the figure says which half less which.
     """
     test = next(test for test in tests if test.id == hypothesis.tests[0])
     halves = (hypothesis.first, hypothesis.second)
+    who = ""
     if hypothesis.verdict == "undecided":
         sentence = f"No difference is shown between the {halves[0]} and the {halves[1]} of the face."
-        sign = 1.0
+        who, sign = f"{less_words(hypothesis)}: ", 1.0
     else:
         more, less = halves if hypothesis.verdict == "first" else halves[::-1]
         sentence = f"The {more} of the face is worth more than the {less}."
         sign = 1.0 if hypothesis.verdict == "first" else -1.0
     gap = _turned(test.difference, sign)
-    return sentence, f"{signed(gap.value)} points (95 % {interval(gap)}; corrected {p_words(test.p_corrected)})"
+    return sentence, f"{who}{signed(gap.value)} points (95 % {interval(gap)}; corrected {p_words(test.p_corrected)})"
+
+
+def less_words(hypothesis: Hypothesis) -> str:
+    """Return what its differences are: "Upper half less lower half"."""
+    return f"{hypothesis.first[:1].upper()}{hypothesis.first[1:]} less {hypothesis.second}"
+
+
+def tests_by_emotion(hypothesis: Hypothesis, tests: Sequence[PairedTest]) -> dict[str, PairedTest]:
+    """Return the test that decides, as `ALL`, then the same of each emotion; both readings are the specialists'."""
+    named = {test.id: test for test in tests}
+    decisive = named[hypothesis.tests[0]]
+    same = [named[name] for name in hypothesis.emotion_tests]
+    same = [test for test in same if (test.first, test.second) == (decisive.first, decisive.second)]
+    return {ALL: decisive, **{str(test.label): test for test in same}}
 
 
 def _turned(estimate: Estimate, sign: float) -> Estimate:
@@ -132,7 +160,7 @@ def _turned(estimate: Estimate, sign: float) -> Estimate:
 
 
 def paired_test_row(test: PairedTest) -> dict[str, str | int | float]:
-    """Return a test's line in the table of tests."""
+    """Return a test's line in the table of tests; a p is text, since a column of numbers writes all of 45 decimals."""
     return {
         "Test": test.id,
         "Family": test.family,
@@ -147,8 +175,8 @@ def paired_test_row(test: PairedTest) -> dict[str, str | int | float]:
         "Odds ratio": round(test.odds_ratio.value, 2),
         "Cohen's g": round(test.cohens_g, 3),
         "Method": test.method,
-        "p": float(f"{test.p:.2g}"),
-        "p corrected": float(f"{test.p_corrected:.2g}"),
+        "p": p_text(test.p),
+        "p corrected": p_text(test.p_corrected),
     }
 
 
@@ -199,22 +227,6 @@ def leaks_words(leaks: Leaks) -> str:
     return text
 
 
-def damage_rows(damage: Robustness) -> list[dict[str, str]]:
-    """Return the table of what damage costs: a line for each damage and severity, the accuracy of each model."""
-    found = {(str(point.model), point.corruption, point.severity): point.accuracy for point in damage.points}
-    kinds = [("none", 0.0, "Undamaged", "")]
-    for each in damage.corruptions:
-        kinds += [(each.name, level, each.title, f"{level:g} {each.unit}".strip()) for level in each.severities]
-    return [
-        {
-            "Damage": title,
-            "Severity": level_words if level_words != "1" else "",
-            **{NAMES[slot]: with_interval(found.get((slot, name, level))) for slot in NAMES},
-        }
-        for name, level, title, level_words in kinds
-    ]
-
-
 def protocol_rows(protocol: Protocol) -> dict[str, str]:
     """Return the protocol as heading to text."""
     parts = ", ".join(f"{SUBSETS[subset]} {count:,}" for subset, count in protocol.subsets.items())
@@ -226,7 +238,8 @@ def protocol_rows(protocol: Protocol) -> dict[str, str]:
         "Selection": protocol.selection,
         "Evaluation": protocol.evaluation,
         "Intervals": (
-            f"95 %, {protocol.resamples:,} bootstrap resamples of the test images, seed {protocol.bootstrap_seed}. "
+            f"95 %, {protocol.resamples:,} bootstrap resamples of the test images, seed {protocol.bootstrap_seed}; "
+            f"of areas under curves (AUC, average precision) the first {min(AREA_RESAMPLES, protocol.resamples):,}. "
             "They say how far a figure could move with other test images of the kind, not with another training."
         ),
         "Seeds": ", ".join(map(str, protocol.seeds)) or "not noted",

@@ -52,15 +52,16 @@ def estimate(value: float, resampled: Floats) -> Estimate:
 
 
 def basic_estimate(value: float, resampled: Floats) -> Estimate:
-    """Return `value` with the basic interval: its percentiles mirrored at `value`, not below 0.
+    """Return `value` with the basic interval: its percentiles mirrored at `value`, not below 0, `value` always in it.
 
     For figures that chance can only raise, such as a calibration error: resampling raises them once more, so that
     plain percentiles would lie too high (Davison and Hinkley, Bootstrap Methods and their Application, 1997, 5.2).
+    Of a figure near 0 nearly all resamples lie above it, and the mirrored end would lie below the figure itself.
     """
     low, high = _percentiles(resampled)
     if low is None or high is None:
         return Estimate(value=value)
-    return Estimate(value=value, low=max(0.0, 2 * value - high), high=max(0.0, 2 * value - low))
+    return Estimate(value=value, low=min(value, max(0.0, 2 * value - high)), high=max(value, 2 * value - low))
 
 
 def _percentiles(resampled: Floats) -> tuple[float, float] | tuple[None, None]:

@@ -1,18 +1,24 @@
 """The rest of a study's page: recovery, agreement, damage, quadrants, speed, tests, protocol. HTML as text."""
 
 from html import escape
+from typing import Final
 
 from shared.schemas import SLOTS
 from shared.study import Agreement, Corruption, Estimate, RobustnessPoint, StudyResult, Subset
+from trainer.study.bootstrap import AREA_RESAMPLES
 from trainer.study.html_parts import figure, folded, percent, table
 from trainer.study.svg import Line, chart
+
+UNDAMAGED: Final = "none"
+NATIVE_PIXELS: Final = 48.0
+"""A side of FER2013's faces: where undamaged ones stand among lower resolutions."""
 
 
 def sections(study: StudyResult) -> list[str]:
     """Return the sections, those that the study has."""
     made = [
         ("What training wins back", _recovery(study)),
-        ("Damage that no model was trained for", _robustness(study)),
+        ("Damage beyond the five views", _robustness(study)),
         ("What each quarter of the face adds to the labelled emotion, in points of probability", _shapley(study)),
         ("How far the specialists agree", "".join(map(_agreement, study.agreement))),
         ("Speed and size", _speed(study)),
@@ -44,7 +50,7 @@ def _robustness(study: StudyResult) -> str:
     found: dict[tuple[str, str, float], RobustnessPoint] = {
         (point.model, point.corruption, point.severity): point for point in damage.points
     }
-    kinds = [("none", 0.0, "undamaged")]
+    kinds = [(UNDAMAGED, 0.0, "undamaged")]
     for one in damage.corruptions:
         kinds += [(one.name, level, _damage_words(one, level)) for level in one.severities]
     rows = [
@@ -54,7 +60,8 @@ def _robustness(study: StudyResult) -> str:
     images = study.protocol.subsets[Subset.ALL] if damage.images is None else damage.images
     told = (
         f"<p>Accuracy on {images:,} test images, drawn at random, the same for all; each model sees the damaged faces "
-        "in its own view.</p>"
+        "in its own view. The model any knows the diagonals from its training, all know small erased rectangles; what "
+        "started from another version has seen what that one saw. Curves begin with undamaged faces.</p>"
     )
     plots = "".join(_plot(one, damage.points) for one in damage.corruptions if len(one.severities) > 1)
     return f"{told}{table(['damage', *SLOTS], rows)}<div class='charts'>{plots}</div>"
@@ -71,15 +78,16 @@ def _accuracy(point: RobustnessPoint | None) -> Estimate | None:
 
 
 def _plot(corruption: Corruption, points: tuple[RobustnessPoint, ...]) -> str:
-    """Return a line for each model; damage grows to the right, severities evenly apart."""
-    levels = corruption.severities
+    """Return a line for each model; damage grows to the right from undamaged faces, severities evenly apart."""
+    whole = NATIVE_PIXELS if corruption.severities[0] > corruption.severities[-1] else 0.0
+    levels = (whole, *corruption.severities)
     places = {level: (index + 0.5) / len(levels) for index, level in enumerate(levels)}
     lines = []
     for slot in SLOTS:
         own = {
-            point.severity: point.accuracy.value
+            whole if point.corruption == UNDAMAGED else point.severity: point.accuracy.value
             for point in points
-            if (point.model, point.corruption) == (slot, corruption.name)
+            if point.model == slot and point.corruption in (UNDAMAGED, corruption.name)
         }
         there = [level for level in levels if level in own]
         if there:
@@ -204,7 +212,11 @@ def _protocol(study: StudyResult) -> str:
         ["Training", escape(protocol.training)],
         ["Selection", escape(protocol.selection)],
         ["Evaluation", escape(protocol.evaluation)],
-        ["Intervals", f"95 %, {protocol.resamples:,} resamples of the test images, seed {protocol.bootstrap_seed}"],
+        [
+            "Intervals",
+            f"95 %, {protocol.resamples:,} resamples of the test images, seed {protocol.bootstrap_seed}; of areas "
+            f"under curves (AUC, AP) the first {min(AREA_RESAMPLES, protocol.resamples):,}",
+        ],
         ["Seeds of the trainings", ", ".join(map(str, protocol.seeds))],
         ["Made", f"{escape(protocol.created)}, revision {escape(protocol.revision) or 'not noted'}"],
         ["Fingerprint of the data", escape(protocol.fingerprint)],

@@ -1,8 +1,9 @@
 """The study's questions: which comparisons decide them, and what may be said of the answer.
 
 A view is named after what it hides, so the model that reads the *upper* half is `lower` on lower-hidden faces. Each
-question is asked three times: of the two specialists (this decides), of `any`, and of `full`, which never saw a hidden
-half. These six tests are one family, the 42 by emotion another, the gains from training a third.
+question is asked three times: of the two specialists (this decides), of `any`, and of `full`, which learnt from whole
+faces, with quadrants hidden on a small part of them at most (`other_share` in its card). These six tests are one
+family, the 42 by emotion another, the gains from training a third.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,7 +74,9 @@ QUESTIONS: Final = (
 
 
 def declared_comparisons(*, per_emotion: bool) -> list[Comparison]:
-    """Return the comparisons that were declared before any figure was seen, in three families.
+    """Return the comparisons, in three families.
+
+    They were declared before the models tested here were measured; first/1's accuracies by view were known.
 
     Args:
         per_emotion: also those by emotion; they are made on the whole test set alone.

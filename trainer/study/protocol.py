@@ -3,21 +3,22 @@
 import platform
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from shared.model_folder import Card
 from shared.run_folder import utc_now
+from shared.schemas import IMAGENET
 from shared.study import Latency, Protocol, StudyModel
 from trainer.data import Dataset
 from trainer.evaluation import Forward
 from trainer.export import onnx_forward
 from trainer.network import build_network
-from trainer.registration import PROTOCOL, code_revision
+from trainer.registration import code_revision
 from trainer.study.answers import Reader
 from trainer.study.bootstrap import RESAMPLES
 
@@ -26,19 +27,26 @@ TIMED_RUNS: Final = 50
 CPU_INFO: Final = Path("/proc/cpuinfo")
 
 SELECTION: Final = (
-    "Settings and epochs were chosen on the validation part alone. Test images were read once by each released file; "
-    "nothing was chosen on them."
+    "The released versions, their epochs, settings and temperatures were chosen on validation images only. Each "
+    "version is measured on the test images when it is registered and again for the study. Earlier versions of the "
+    "project (first/1, full/1, any/1) had been measured too, and their figures were known when the later ones were "
+    "trained."
+)
+EVALUATION: Final = (
+    "All images of the test split under each view, read by the exported file; the validation part is fixed by a hash "
+    "of the pixels; training images that stand in the test split too, or nearly so, were left out; no test-time "
+    "augmentation."
 )
 SEEN: Final = {
     "full": "whole faces",
-    "five": "the five views in turn",
+    "five": "faces under one of the five views, drawn at random",
     "any": "faces with any set of quadrants hidden",
 }
 
 
 def protocol_of(readers: Sequence[Reader], data: Dataset) -> Protocol:
     """Return the protocol; its `subsets` are counted where the study is assembled."""
-    cards = list({reader.card.id: reader.card for reader in readers}.values())
+    cards = {reader.card.id: reader.card for reader in readers}
     return Protocol(
         data=data.name,
         fingerprint=data.fingerprint,
@@ -46,10 +54,10 @@ def protocol_of(readers: Sequence[Reader], data: Dataset) -> Protocol:
         validation=len(data.validation),
         subsets={},
         leaks=data.leaks,
-        training=" ".join([*map(training_words, cards), "The cards hold all settings."]),
+        training=" ".join([*(training_words(card, cards) for card in cards.values()), "The cards hold all settings."]),
         selection=SELECTION,
-        evaluation=PROTOCOL,
-        seeds=tuple(sorted({_settings(card).get("seed", 0) for card in cards})),
+        evaluation=EVALUATION,
+        seeds=tuple(sorted({_settings(card).get("seed", 0) for card in cards.values()})),
         resamples=RESAMPLES,
         bootstrap_seed=BOOTSTRAP_SEED,
         created=utc_now(),
@@ -57,24 +65,52 @@ def protocol_of(readers: Sequence[Reader], data: Dataset) -> Protocol:
     )
 
 
-def training_words(card: Card) -> str:
-    """Return how a version was trained, in a sentence, as far as its card tells it."""
+def training_words(card: Card, studied: Collection[str]) -> str:
+    """Return how a version was trained, in a sentence, as far as its card tells it.
+
+    Args:
+        card: of the version.
+        studied: the study's versions; one that others start from and that is not among them is said not to be.
+    """
     request = card.training.get("request", {})
-    seen = SEEN.get(card.view, f"{card.view}-hidden faces")
-    start = {None: "random weights", "imagenet": "ImageNet weights"}.get(request.get("base_model"))
-    words = f"{card.id}: {card.architecture}, from {start or request['base_model']}"
-    if epochs := _settings(card).get("epochs"):
-        words += f", {epochs} epochs"
-    counts = card.data.get("counts", {}).get("train", {})
-    words += f" of {sum(counts.values()):,} images" if counts else ""
-    words += f" on {seen}"
+    words = f"{card.id}: {card.architecture}, from {_start(request.get('base_model'), studied)}"
+    words += f"{_length(card)} on {_seen(card)}"
     if teacher := request.get("teacher"):
         words += f", taught by {teacher}, which saw the same face whole"
     return f"{words}."
 
 
-def _settings(card: Card) -> dict[str, int]:
-    found: dict[str, int] = card.training.get("request", {}).get("settings", {})
+def _start(base: str | None, studied: Collection[str]) -> str:
+    if base is None or base == IMAGENET:
+        return "ImageNet weights" if base else "random weights"
+    return base if base in studied else f"{base}, an earlier version, not shipped"
+
+
+def _length(card: Card) -> str:
+    """Return the epochs and the images of each; nothing of what the card does not tell."""
+    settings = _settings(card)
+    epochs, images = settings.get("epochs"), sum(card.data.get("counts", {}).get("train", {}).values())
+    words = f", {epochs} epoch{'s' if epochs > 1 else ''}" if epochs else ""
+    if not images:
+        return words
+    part = settings.get("epoch_faces")
+    return f"{words} of {f'{part:,} of ' if part and part < images else ''}{images:,} images"
+
+
+def _seen(card: Card) -> str:
+    """Return what the faces looked like in training, those that were not hidden as usual included."""
+    settings = _settings(card)
+    hidden, other = settings.get("hide_share", 1.0), settings.get("other_share", 0.0)
+    words = SEEN.get(card.view, f"{card.view}-hidden faces")
+    if hidden < 1 and card.view != "full":
+        words += f", {(1 - hidden) * 100:.0f} % of them shown whole"
+    if other:
+        words += f", {other * 100:.0f} % of them with any set of quadrants hidden instead"
+    return words
+
+
+def _settings(card: Card) -> dict[str, Any]:
+    found: dict[str, Any] = card.training.get("request", {}).get("settings", {})
     return found
 
 

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from services.frontend import study_charts, study_curves, study_faces, study_figures
-from services.frontend.study_palette import AMOUNTS, DIFFERENCES, colour, ink, luminance
-from shared.study import StudyResult
+from services.frontend import study_charts, study_curves, study_faces, study_figures, study_tables, study_words
+from services.frontend.study_palette import AMOUNTS, DIFFERENCES, GREY, colour, ink, luminance
+from services.frontend.study_words import ALL
+from shared.labels import LABELS
+from shared.study import Corruption, StudyResult
 from tests.study_example import example_study
 
 
@@ -88,6 +90,71 @@ def test_robustness_begins_with_undamaged_faces(example: StudyResult) -> None:
 
     assert {row["severity"] for row in rows} == {0, 0.1, 0.3, 0.5}
     assert len(rows) == 6 * 4
+
+
+def test_low_resolution_begins_with_undamaged_faces_at_their_native_size(example: StudyResult) -> None:
+    falling = Corruption(name="resolution", title="Low resolution", unit="pixels a side", severities=(32, 16))
+    whole = [point for point in example.robustness.points if point.corruption == "none"]
+    low = [
+        point.model_copy(update={"corruption": "resolution", "severity": side})
+        for point in whole
+        for side in falling.severities
+    ]
+
+    rows = rows_of(study_curves.robustness_curve(falling, [*whole, *low]))
+
+    assert sorted({row["severity"] for row in rows}) == [16, 32, 48]
+    assert len(rows) == 6 * 3
+
+
+def test_one_model_under_all_damage_is_one_plot_and_one_table(example: StudyResult) -> None:
+    damage = example.robustness
+
+    rows = rows_of(study_curves.robustness_of(damage, "upper"), layer=1)
+    table = study_tables.damage_of_rows(damage, "upper")
+
+    assert [row["damage"] for row in rows][:2] == ["Undamaged", "Random rectangle, 0.1 share of the area"]
+    assert len(rows) == len(table) == 5
+    points = study_tables.points_of(damage, "upper")
+    sunglasses, whole = points["sunglasses", 1], points["none", 0]
+    assert table[-1]["Accuracy, %"] == study_words.with_interval(sunglasses.accuracy)
+    assert table[-1]["Change, points"] == study_words.signed(sunglasses.accuracy.value - whole.accuracy.value)
+    assert table[0]["Change, points"] == ""
+    assert study_tables.widest_reach(damage) == pytest.approx(0.02, abs=1e-4)
+
+
+def test_the_specialists_tests_are_a_bar_each_with_all_emotions_on_top(example: StudyResult) -> None:
+    tests = study_words.tests_by_emotion(example.hypotheses[0], example.tests)
+
+    rows = rows_of(
+        study_charts.emotions(
+            {name: test.difference for name, test in tests.items()},
+            {},
+            unit="points",
+            differences=True,
+            p_values={name: study_words.p_words(test.p_corrected) for name, test in tests.items()},
+        )
+    )
+
+    assert [row["emotion"] for row in rows] == [ALL, *LABELS]
+    assert {test.first.model for test in tests.values()} == {"lower"}
+    assert rows[0] | {"text": "−2.8", "interval": "−3.9 to −1.7", "p": "p < 0.001"} == rows[0]
+
+
+def test_the_table_of_quadrants_has_them_their_halves_and_all_emotions_first(example: StudyResult) -> None:
+    assert example.shapley
+
+    rows = study_tables.shapley_rows(example.shapley)
+
+    assert [row["Labelled"] for row in rows] == ["all", *LABELS]
+    assert rows[0]["Bottom left"] == "10.0 (8.0 to 12.0)"
+    assert rows[0]["Upper half"] == rows[0]["Right half"] == "20.0 (18.0 to 22.0)"
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#0f171b"])
+def test_grey_text_contrasts_with_both_pages(page: str) -> None:
+    light, dark = sorted((luminance(GREY), luminance(page)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4
 
 
 def test_the_share_won_back_is_written_beside_each_way(example: StudyResult) -> None:

@@ -5,10 +5,11 @@ import base64
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from services.frontend import study_words
+from services.frontend import study_tables, study_words
 from shared.study import Leaks, StudyResult
 from shared.study_mistakes import Mistake, MistakeList, MistakesQuery
 from tests.study_example import example_study
+from trainer.study.bootstrap import AREA_RESAMPLES
 
 from .opened import open_page, says
 from .small_gateway import SmallGateway
@@ -37,6 +38,42 @@ def test_the_page_answers_both_questions_with_their_figure(gateway: SmallGateway
     assert not page.exception
     assert "**The lower half of the face is worth more than the upper half.**" in says(page)
     assert "+2.8 points (95 % 1.7 to 3.9; corrected p < 0.001)" in says(page)
+
+
+def test_an_undecided_question_names_the_halves_of_its_figure(example: StudyResult) -> None:
+    undecided = example.hypotheses[1].model_copy(update={"verdict": "undecided"})
+
+    sentence, figure = study_words.finding(undecided, example.tests)
+
+    assert sentence == "No difference is shown between the left half and the right half of the face."
+    assert figure.startswith("Left half less right half: −2.8 points (95 % −3.9 to −1.7;")
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(1e-45, "1.0e-45"), (0.00099, "9.9e-04"), (0.001, "0.001"), (0.25, "0.250"), (0.0, "below 1e-300")]
+)
+def test_a_p_is_short_in_the_table_of_tests(example: StudyResult, p: float, text: str) -> None:
+    row = study_words.paired_test_row(example.tests[0].model_copy(update={"p": p, "p_corrected": p}))
+    assert (row["p"], row["p corrected"]) == (text, text)
+
+
+def test_intervals_of_areas_are_told_to_use_fewer_resamples(example: StudyResult) -> None:
+    words = study_words.protocol_rows(example.protocol)["Intervals"]
+    assert "2,000 bootstrap resamples" in words
+    assert "of areas under curves (AUC, average precision) the first 500." in words
+    assert study_words.AREA_RESAMPLES == AREA_RESAMPLES
+
+
+def test_another_model_under_damage_is_shown_by_itself(gateway: SmallGateway, example: StudyResult) -> None:
+    gateway.study = example
+    page = open_page("study")
+
+    page.selectbox(key="damaged").set_value("any").run()
+
+    assert not page.exception
+    assert "reach up to 2.0 points to each side" in says(page)
+    table = next(frame.value for frame in page.dataframe if "Change, points" in frame.value)
+    assert table.to_dict("records") == study_tables.damage_of_rows(example.robustness, "any")
 
 
 def test_another_cell_and_part_are_looked_into(gateway: SmallGateway, example: StudyResult) -> None:
@@ -120,7 +157,7 @@ def test_damage_is_a_table_too_and_the_sample_is_told(gateway: SmallGateway, exa
     gateway.study = example.model_copy(update={"robustness": damage})
 
     assert "Measured on 1,000 test images, drawn at random" in says(open_page("study"))
-    rows = study_words.damage_rows(damage)
+    rows = study_tables.damage_rows(damage)
     assert [(row["Damage"], row["Severity"]) for row in rows] == [
         ("Undamaged", ""),
         ("Random rectangle", "0.1 share of the area"),

@@ -41,6 +41,13 @@ def test_the_study_gives_every_model_on_every_view_and_each_view_beside_the_orig
     assert own.split(" | ")[1:6] == ["left/1", "61.2", "60.1 to 62.3", "50.0", "+11.2"]
 
 
+def test_a_difference_that_rounds_to_nothing_has_no_minus(study: StudyResult, tmp_path: Path) -> None:
+    write_study(with_accuracy(study, "left", "left", 0.4997), tmp_path / "study.json")
+
+    own = next(line for line in readme_table(tmp_path).splitlines()[9:] if line.startswith("| left |"))
+    assert own.split(" | ")[5] == "+0.0"
+
+
 def test_the_cells_at_or_above_the_original_are_counted(study: StudyResult, tmp_path: Path) -> None:
     for view in ("full", "upper", "lower", "left", "right"):
         for slot in SLOTS:

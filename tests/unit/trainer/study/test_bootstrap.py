@@ -48,6 +48,14 @@ def test_the_basic_interval_is_mirrored_and_not_below_zero() -> None:
     assert basic_estimate(0.1, resampled).low == 0
 
 
+def test_the_basic_interval_holds_its_own_value() -> None:
+    above = basic_estimate(0.004, np.linspace(0.009, 0.02, 401))  # mirrored: -0.012 to -0.001
+    assert (above.value, above.low, above.high) == (0.004, 0, 0.004)
+    below = basic_estimate(0.1, np.linspace(0.05, 0.08, 401))  # mirrored: 0.12 to 0.15
+    assert below.low == 0.1
+    assert below.high == pytest.approx(0.1492, abs=1e-4)
+
+
 def test_the_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
     values = np.random.default_rng(0).normal(2, 1, 1000)
     found = mean_estimate(values, draw(1000, 2000, seed=1))

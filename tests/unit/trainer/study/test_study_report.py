@@ -8,8 +8,9 @@ import pytest
 
 from shared.masking import STUDY_VIEWS
 from shared.schemas import SLOTS
-from shared.study import Leaks, StudyResult, read_study
+from shared.study import Corruption, Leaks, StudyResult, read_study
 from tests.study_example import example_study
+from trainer.study.html_tables import _plot
 from trainer.study.study_report import write_study_report
 
 
@@ -89,10 +90,25 @@ def test_the_parts_of_the_test_set_stand_in_each_cell(page: str, study: StudyRes
         "1,236 training and 86 test images repeat another one",
         "57 different images stand there under several labels",
         "equal to test 703",
+        "Damage beyond the five views",
+        "of areas under curves (AUC, AP) the first 500",
     ],
 )
 def test_every_part_of_the_study_is_told(words: str, page: str) -> None:
     assert words in page
+
+
+def test_curves_of_damage_begin_with_undamaged_faces(study: StudyResult) -> None:
+    whole = next(point for point in study.robustness.points if (point.model, point.corruption) == ("upper", "none"))
+    falling = Corruption(name="resolution", title="Low resolution", unit="pixels a side", severities=(32, 16))
+    low = [whole.model_copy(update={"corruption": "resolution", "severity": side}) for side in falling.severities]
+
+    drawn = _plot(falling, (whole, *low))
+
+    ticks = re.findall(r"text-anchor=.middle.>(\d+)<", drawn)
+    assert ticks == ["48", "32", "16"]
+    line = re.findall(r"class=.line upper. d=.M([^\"']*)", drawn)
+    assert len(line[0].split(" L")) == 3
 
 
 def test_a_study_without_original_figures_damage_and_quadrants_is_a_page_too(

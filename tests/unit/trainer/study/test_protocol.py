@@ -1,0 +1,60 @@
+"""How a version was trained, in words, is what its card says."""
+
+from typing import Any
+
+import pytest
+
+from shared.model_folder import Card
+from shared.preprocessing import InputSpec
+from trainer.study.protocol import training_words
+
+
+def card(view: str, counts: dict[str, int] | None = None, base: str | None = None, **settings: Any) -> Card:
+    return Card(
+        name=view,
+        version="2",
+        view=view,
+        sha256={},
+        input=InputSpec(),
+        architecture="resnet18",
+        training={"request": {"base_model": base, "settings": {"epochs": 44, **settings}}},
+        data={"counts": {"train": counts or {"sad": 20_000, "happy": 4_581}}},
+        metrics={},
+        created="2026-01-01T00:00:00Z",
+    )
+
+
+def test_the_share_of_faces_that_something_else_was_hidden_on_is_told() -> None:
+    words = training_words(card("full", other_share=0.15, hide_share=1.0), ())
+    assert words == (
+        "full/2: resnet18, from random weights, 44 epochs of 24,581 images on whole faces, 15 % of them with any set "
+        "of quadrants hidden instead."
+    )
+
+
+def test_a_specialist_that_also_saw_whole_faces_is_told_to_have() -> None:
+    words = training_words(card("upper", hide_share=0.9), ())
+    assert words.endswith("on upper-hidden faces, 10 % of them shown whole.")
+
+
+@pytest.mark.parametrize(
+    ("base", "words"),
+    [
+        ("any/1", "from any/1, an earlier version, not shipped, 44"),
+        ("full/2", "from full/2, 44"),
+        ("imagenet", "from ImageNet weights, 44"),
+        (None, "from random weights, 44"),
+    ],
+)
+def test_a_start_that_is_not_among_the_studys_versions_is_told_as_such(base: str | None, words: str) -> None:
+    assert words in training_words(card("lower", base=base), {"full/2", "lower/2"})
+
+
+def test_an_epoch_of_some_of_the_images_is_told_as_such() -> None:
+    words = training_words(card("left", epochs=1, epoch_faces=10_240), ())
+    assert ", 1 epoch of 10,240 of 24,581 images on left-hidden faces." in words
+
+
+def test_a_card_that_tells_nothing_of_its_training_is_told_as_far_as_it_goes() -> None:
+    bare = card("any").model_copy(update={"training": {}, "data": {}})
+    assert training_words(bare, ()) == "any/2: resnet18, from random weights on faces with any set of quadrants hidden."
