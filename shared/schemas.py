@@ -90,7 +90,7 @@ class Prediction(Answer):
     """What one model reads on one face."""
 
     model: Slot = Field(description="The slot that was asked.")
-    version: str = Field(description="The model that answered.", examples=["first/1"])
+    version: str = Field(description="The model that answered.", examples=["full/1"])
     hidden: str = Field(description="The view: what was hidden from the model.", examples=["upper"])
     label: str = Field(description="The most probable emotion.", examples=["happy"])
     confidence: float = Field(description="Its probability, 0 to 1.")
@@ -139,7 +139,7 @@ class PredictAnswer(Answer):
 class ModelInfo(Answer):
     """A version that lies in the models folder."""
 
-    id: str = Field(examples=["first/1"])
+    id: str = Field(examples=["full/1"])
     name: str
     version: str
     view: str
@@ -198,7 +198,7 @@ class RollBackRequest(Wire):
 class SelfTestRequest(Wire):
     """`POST /v1/self-test` of inference: load a version beside those that serve and try it."""
 
-    model: str = Field(description="`<name>/<version>`.", examples=["first/1"])
+    model: str = Field(description="`<name>/<version>`.", examples=["full/1"])
 
 
 class SelfTestAnswer(Answer):

@@ -19,9 +19,9 @@ from shared.preprocessing import InputSpec, prepare
 TOLERANCE: Final = 0.5
 """Largest difference of a logit that passes.
 
-Another CPU may round an int8 step the other way. On `first/1`, noise of half an input step moves the known face's
-logits by at most 0.07, and making the whole network int8 moved those of 2,000 faces by at most 0.30. A face that is not
-normalised moves them by 1.6, one that is mirrored by 0.7.
+Another CPU may round an int8 step the other way. On the first released network, noise of half an input step moves the
+known face's logits by at most 0.07, and making the whole network int8 moved those of 2,000 faces by at most 0.30. A
+face that is not normalised moves them by 1.6, one that is mirrored by 0.7.
 """
 
 SIDE: Final = 48

@@ -12,7 +12,7 @@ blueprint = APIBlueprint("models", __name__)
 class ServedModels(Answer):
     """What is loaded."""
 
-    active: dict[str, str] = Field(description="Slot to the version that answers.", examples=[{"full": "first/1"}])
+    active: dict[str, str] = Field(description="Slot to the version that answers.", examples=[{"full": "full/1"}])
     problems: list[str] = Field(description="What of the models folder could not be loaded, a sentence each.")
 
 

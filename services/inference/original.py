@@ -38,7 +38,7 @@ class ClassData(Answer):
     label: str = Field(description="The class's name.", examples=["happy"])
     confidence: float = Field(description="Its probability, 0 to 1.")
     probabilities: dict[str, float] = Field(description="Probability of each emotion.")
-    version: str = Field(description="The model that answered.", examples=["first/1"])
+    version: str = Field(description="The model that answered.", examples=["full/1"])
 
 
 class ClassAnswer(Answer):
