@@ -24,19 +24,30 @@ from shared.run_folder import RunFolder, RunState
 from shared.schemas import JobProgress, JobRequest, JobState, TrainOn, TrainSettings
 from shared.validation import explain
 from trainer import model_commands, study_commands
+from trainer.run_lock import reopen
 from trainer.settings import Settings
 
 
 class _Stop:
-    """Notes SIGINT and SIGTERM, so that a run can write its checkpoint."""
+    """Notes SIGINT and SIGTERM, so that a run can write its checkpoint.
+
+    Ctrl-C is a person's wish that it ends: it is cancelled, or a worker that shares the folder would take it up again.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
+        self._noted: set[int] = set()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: types.FrameType | None) -> None:
-        self.asked = True
+        self._noted.add(number)
+
+    def asked(self, run: RunFolder) -> bool:
+        """Return whether the run has to stop."""
+        if signal.SIGINT in self._noted:
+            with contextlib.suppress(OSError):  # on a full disk it ends as interrupted
+                run.ask_to_cancel()
+        return bool(self._noted)
 
 
 def _add_setting(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
@@ -119,12 +130,12 @@ def _run(settings: Settings, find: Callable[[], RunFolder]) -> int:
     run = RunFolder.open(settings.runs_dir, run_id)
     if not group.leads:
         with contextlib.suppress(HalffaceError):  # the leader tells it
-            follow(run, settings, lambda: stop.asked, group)
+            follow(run, settings, lambda: stop.asked(run), group)
         leave(group)
         return 0
     print(f"run {run.id}", flush=True)
     with tqdm(unit="step", disable=None) as bar:
-        end = execute(run, settings, lambda: stop.asked, lambda progress: _show(bar, progress), group)
+        end = execute(run, settings, lambda: stop.asked(run), lambda progress: _show(bar, progress), group)
     leave(group)
     print(f"{end.state}: {end.model or end.message}")
     return 0 if end.state == JobState.FINISHED else 1
@@ -184,14 +195,14 @@ def _in_this_process(run: RunFolder, settings: Settings) -> RunState:
     stop, asked = _Stop(), run.request()
     print(f"{asked.step or 'report'}: run {run.id}", flush=True)
     with tqdm(unit="step", disable=None) as bar:
-        end = execute(run, settings, lambda: stop.asked, lambda progress: _show(bar, progress))
+        end = execute(run, settings, lambda: stop.asked(run), lambda progress: _show(bar, progress))
     print(f"{end.state}: {end.model or end.message}", flush=True)
     return end
 
 
 def _reopened(runs_dir: Path, run_id: str) -> RunFolder:
     run = RunFolder.open(runs_dir, run_id)
-    run.withdraw_cancel()
+    reopen(run)
     return run
 
 

@@ -7,10 +7,11 @@ HalffaceError
     ├── CheckpointError     no checkpoint of a run can be read
     ├── DivergedError       a training whose loss is no finite number any more
     ├── ExportError         an exported network that does not answer as the trained one
+    ├── RunTakenError       a run that another process does
     ├── StorageError        a storage that does not answer, or cannot be used
     │   └── FileChangedError    a file of it that was replaced while it was fetched
     ├── StudyMismatchError  released models that do not give the study's figures
-    └── Stopped             somebody asked the training to stop; its checkpoint is written
+    └── Stopped             somebody asked the job to stop; what is kept of it, its sentence says
 """
 
 from shared.errors import HalffaceError
@@ -36,6 +37,10 @@ class ExportError(TrainerError):
     """An exported network that does not answer as the trained one does."""
 
 
+class RunTakenError(TrainerError):
+    """Another process does the run, so this one cannot go on with it."""
+
+
 class StorageError(TrainerError):
     """The storage that machines share does not answer, or cannot be used."""
 
@@ -49,4 +54,4 @@ class StudyMismatchError(TrainerError):
 
 
 class Stopped(TrainerError):  # noqa: N818 - a way to end, not a mistake
-    """The training was asked to stop and has written a checkpoint."""
+    """The job was asked to stop; the sentence says what is kept, such as a checkpoint."""

@@ -7,7 +7,7 @@ no list until the process that it forks holds the lock; RQ's record of the job t
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 
 from shared.errors import RunFolderError
 from shared.run_folder import RUN_FUNCTION, RunFolder, queue_name
-from shared.schemas import JobState
+from shared.schemas import TRAINING_KINDS, JobKind, JobState
 from trainer.run_lock import only_one
 
 log = logging.getLogger(__name__)
@@ -31,33 +31,54 @@ MAX_DEATHS: Final = 3
 """A run whose process died this often without being asked is given up, with a sentence."""
 
 OPEN: Final = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED})
+_NOUNS: Final[Mapping[JobKind, str]] = {"evaluate": "evaluation", "export": "export", "study": "study's report"}
 
 
 def note_death(run: RunFolder) -> None:
-    """Mark a run whose process died as interrupted; after `MAX_DEATHS` in a row at the same checkpoint, as failed.
+    """Mark a run whose process died as interrupted; after `MAX_DEATHS` at the same place, as failed.
 
-    One that gets on between its deaths is never given up, however long an epoch takes. It may have died before it could
-    say that it runs; one that is resumed after it was given up has as many lives again.
+    One that gets on between its deaths is never given up, however long an epoch takes. The place is what is kept, which
+    only grows, and the phase, which begins anew each time: a run dies in each phase a few times at most without
+    keeping more. It may have died before it could say that it runs; one that is resumed after it was given up has as
+    many lives again.
     """
     state = run.state()
     if state.state not in OPEN:
         return
-    path = run.path / "deaths"
-    done = max((saved.name for saved in (run.path / "checkpoints").glob("step-*.safetensors")), default="nothing")
-    deaths = [line for line in path.read_text().split() if line == done] if path.exists() else []
-    path.write_text("\n".join([*deaths, done]) + "\n")
-    message = "The training's process died; it goes on from its last checkpoint."
-    new = JobState.INTERRUPTED
-    if len(deaths) + 1 >= MAX_DEATHS:
-        path.unlink()
-        new, message = (
-            JobState.FAILED,
-            (
-                f"The training's process died {MAX_DEATHS} times in the same epoch, perhaps for want of memory; "
-                "choose a smaller batch size or network."
-            ),
-        )
+    path, kept, phase = run.path / "deaths", _kept(run), run.progress().phase
+    place = f"{kept}:{phase}"
+    deaths = [line for line in path.read_text().split() if line.startswith(f"{kept}:")] if path.exists() else []
+    deaths.append(place)
+    kind = run.request().request.kind
+    if deaths.count(place) < MAX_DEATHS:
+        path.write_text("\n".join(deaths) + "\n")
+        new, message = JobState.INTERRUPTED, _said_of_death(kind)
+    else:
+        path.unlink(missing_ok=True)
+        new, message = JobState.FAILED, _said_of_the_last_death(kind)
     run.set_state(state.model_copy(update={"state": new, "message": message}))
+
+
+def _kept(run: RunFolder) -> str:
+    """Return in a word how much of its work a run has kept: its newest checkpoint, and how many answers of models."""
+    newest = max((saved.stem for saved in (run.path / "checkpoints").glob("step-*.safetensors")), default="nothing")
+    answers = sum(1 for _ in (run.path / "answers").glob("*.npy"))
+    return f"{newest}+{answers}"
+
+
+def _said_of_death(kind: JobKind) -> str:
+    if kind in TRAINING_KINDS:
+        return "The training's process died; it goes on from its last checkpoint."
+    goes_on = "begins again" if kind == "export" else "goes on with the answers that it has"
+    return f"The process of the {_NOUNS[kind]} died; it {goes_on}."
+
+
+def _said_of_the_last_death(kind: JobKind) -> str:
+    advice = "choose a smaller batch size or network" if kind in TRAINING_KINDS else "free some, then resume it"
+    return (
+        f"The process of the {_NOUNS.get(kind, 'training')} died {MAX_DEATHS} times without getting on, perhaps for "
+        f"want of memory; {advice}."
+    )
 
 
 class LostRuns:
@@ -143,7 +164,7 @@ def _may_be_lost(run: RunFolder) -> bool:
     """Return whether a run is open, waits for no other, and would have reached a process if it were on its way."""
     try:
         state, waits = run.state().state, run.unfinished()
-        if waits or state not in OPEN:
+        if waits or state not in OPEN or run.is_without_its_study():
             return False
         changed = _changed(run)
         last_part = max((_changed(part) for part in run.parts()), default=changed)

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -77,6 +78,8 @@ def register(
         ModelFolderError: the version cannot be written.
     """
     folder = models_dir / origin.name / run.id
+    for cut_off in folder.parent.glob(f".{run.id}.*"):  # of an attempt that was killed: who is here has the run's lock
+        shutil.rmtree(cut_off, ignore_errors=True)
     if folder.exists():
         return read_card(folder)
     last = run.progress()

@@ -8,10 +8,14 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Final
 
-from shared.run_folder import RunFolder
+from shared.run_folder import RunFolder, RunState, utc_now
+from shared.schemas import OPEN_STATES, JobState
+from trainer.errors import RunTakenError
 
 WAIT_SECONDS: Final = 2.0
 """Longer than a worker that looks for lost runs holds a lock, which it does for a few words with the queue."""
+
+UNTIL: Final = "wait until it has ended, or cancel it first"
 
 _POLL_SECONDS: Final = 0.05
 
@@ -37,6 +41,34 @@ def only_one(run: RunFolder, wait_s: float = WAIT_SECONDS) -> Iterator[bool]:
             yield True
         finally:
             _held.reset(before)
+
+
+def reopen(run: RunFolder) -> None:
+    """Let a run that has stopped, also one that was cancelled, be done again.
+
+    Raises:
+        RunTakenError: a process of this machine does it, or a worker of another one.
+    """
+    if run.is_lent():
+        raise RunTakenError(f"A worker on another machine does job {run.id}; {UNTIL}.")
+    with only_one(run) as mine:
+        if not mine:
+            raise RunTakenError(f"Another process, such as a worker, does job {run.id}; {UNTIL}.")
+        run.withdraw_cancel()
+        if (state := run.state()).state == JobState.CANCELLED:
+            run.set_state(RunState(state=JobState.QUEUED, started=state.started))
+
+
+def cancel(run: RunFolder) -> None:
+    """Cancel a run that has not ended: at once if nobody does it, else the one who does it stops soon."""
+    with only_one(run, wait_s=0) as mine:
+        state = run.state()
+        if state.state not in OPEN_STATES:
+            return
+        if mine and not run.is_lent():
+            run.set_state(RunState(state=JobState.CANCELLED, started=state.started, ended=utc_now()))
+        else:
+            run.ask_to_cancel()
 
 
 def _locked(file: IO[str], wait_s: float) -> bool:

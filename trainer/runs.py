@@ -3,6 +3,7 @@
 Everything is written to the run's folder, which can be handed to `execute` again after any kind of stop.
 """
 
+import contextlib
 import errno
 import logging
 import time
@@ -13,7 +14,7 @@ import torch
 
 from shared.errors import HalffaceError, RunFolderError
 from shared.run_folder import RunFolder, RunState, utc_now
-from shared.schemas import RUN_PREFIX, JobProgress, JobRequest, JobState
+from shared.schemas import RUN_PREFIX, TRAINING_KINDS, JobProgress, JobRequest, JobState
 from trainer.devices import choose_device
 from trainer.distributed import ALONE, Group
 from trainer.errors import BaseModelError, Stopped
@@ -25,6 +26,9 @@ from trainer.training import Hooks
 
 log = logging.getLogger(__name__)
 
+NO_MEMORY = ("can't allocate memory", "DefaultCPUAllocator", "Failed to allocate memory")
+"""What torch says of it on a CPU, in any of its two ways, and ONNX Runtime."""
+NOT_SAVED = "No checkpoint can be written now: make room on the disk, or a stop loses what came after the last one."
 UNEXPECTED = "Something unexpected went wrong; the log has the details."
 TORN = "Another process of this training died; the run goes on from its last checkpoint."
 RESERVE_BYTES = 1 << 16
@@ -71,11 +75,6 @@ def execute(
             end = RunState(state=state, message=str(error))
         except HalffaceError as error:
             end = RunState(state=JobState.FAILED, message=str(error))
-        except OSError as error:
-            log.exception("run %s failed", run.id)
-            end = RunState(state=JobState.FAILED, message=_said_of(error))
-        except torch.OutOfMemoryError:
-            end = RunState(state=JobState.FAILED, message="The device ran out of memory; choose a smaller batch size.")
         except Exception as error:
             end = _ended_by(error, run, group)
         reserve.unlink(missing_ok=True)
@@ -88,13 +87,23 @@ def _ended_by(error: Exception, run: RunFolder, group: Group) -> RunState:
     if group.is_torn_by(error):
         return RunState(state=JobState.INTERRUPTED, message=TORN)
     log.error("run %s failed", run.id, exc_info=error)
-    return RunState(state=JobState.FAILED, message=UNEXPECTED)
+    return RunState(state=JobState.FAILED, message=_said_of(error, run))
 
 
-def _said_of(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _said_of(error: Exception, run: RunFolder) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "The disk is full; make room and resume the run, which goes on from its last checkpoint."
-    return UNEXPECTED
+    if not _is_want_of_memory(error):
+        return UNEXPECTED
+    trains = run.request().request.kind in TRAINING_KINDS
+    return f"The device ran out of memory; {'choose a smaller batch size' if trains else 'free some, then resume it'}."
+
+
+def _is_want_of_memory(error: Exception) -> bool:
+    """Return whether a device had no memory left; torch has a class of its own for that on GPUs only."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(each in str(error) for each in NO_MEMORY)
 
 
 def follow(run: RunFolder, settings: Settings, stop_asked: Callable[[], bool], group: Group) -> None:
@@ -114,7 +123,8 @@ def _do(run: RunFolder, settings: Settings, hooks: Hooks, group: Group) -> str:
         torch.set_num_threads(settings.threads)
     if group.leads:
         note_origin(run, device)
-        run.set_progress(run.progress().model_copy(update={"phase": "loading"}))
+        begun = {"phase": "loading", "images_per_s": None, "eta_s": None}  # those were the last attempt's
+        run.set_progress(run.progress().model_copy(update=begun))
     work = Work(run, resolved(run), settings, device, hooks, group)
     return TASKS[work.request.kind](work)
 
@@ -145,7 +155,10 @@ def _made_by(runs_dir: Path, run_id: str) -> str:
 
 
 def run_hooks(run: RunFolder, stop_asked: Callable[[], bool], show: Callable[[JobProgress], None]) -> Hooks:
-    """Return hooks that write progress at most once a second and look for a wish to stop twice a second."""
+    """Return hooks that write progress at most once a second and look for a wish to stop twice a second.
+
+    While no checkpoint can be written, the state's message says so.
+    """
     last = {"progress": 0.0, "poll": 0.0}
 
     def progress(value: JobProgress) -> None:
@@ -160,4 +173,10 @@ def run_hooks(run: RunFolder, stop_asked: Callable[[], bool], show: Callable[[Jo
         last["poll"] = time.monotonic()
         return stop_asked() or run.cancel_asked()
 
-    return Hooks(progress, stop)
+    def saved(could: bool) -> None:
+        message = None if could else NOT_SAVED
+        with contextlib.suppress(OSError, RunFolderError):  # the disk may be full to the last byte
+            if (state := run.state()).message != message:
+                run.set_state(state.model_copy(update={"message": message}))
+
+    return Hooks(progress, stop, saved=saved)

@@ -15,6 +15,7 @@ from shared.run_folder import REPORT_DIR, RunFolder, RunState
 from shared.schemas import JobRequest, JobState
 from shared.study_plan import create_study
 from trainer.errors import StudyMismatchError
+from trainer.run_lock import cancel, reopen
 from trainer.settings import Settings
 from trainer.study.sample import ROBUSTNESS_IMAGES
 
@@ -128,13 +129,17 @@ def find_or_create(runs_dir: Path, request: JobRequest) -> list[RunFolder]:
 
 
 def make_study(request: JobRequest, settings: Settings, execute: Execute) -> tuple[RunFolder, RunState]:
-    """Do a study's jobs one after the other, skipping those that are done; return the last one tried and its end."""
+    """Do a study's jobs one after the other, skipping those that are done; return the last one tried and its end.
+
+    If one was cancelled, all that have not ended are, so that no worker goes on with them.
+    """
     jobs = find_or_create(settings.runs_dir, request)
     for run in jobs:
-        run.withdraw_cancel()
-        if run.state().state == JobState.CANCELLED:
-            run.set_state(RunState(state=JobState.QUEUED))
+        reopen(run)
         end = execute(run, settings)
         if end.state != JobState.FINISHED:
             break
+    if end.state == JobState.CANCELLED:
+        for other in jobs:
+            cancel(other)
     return run, end

@@ -23,7 +23,7 @@ from trainer.network import build_network, load_base, load_version
 from trainer.registration import Origin, describe_training, register
 from trainer.settings import Settings
 from trainer.stopping import stoppable
-from trainer.study.answers import Answers, open_reader, split_of
+from trainer.study.answers import BATCH_SIZE, Answers, open_reader, split_of
 from trainer.study.image_answers import image_answers
 from trainer.study.report_files import write_report
 from trainer.study.runner import evaluation_of, faces_to_read, run_study
@@ -32,6 +32,40 @@ from trainer.training import Hooks, Plan, train
 
 SECONDS_BETWEEN_WORDS: Final = 1.0
 """How often a measurement tells how far it is."""
+
+
+class Pace:
+    """How far a measurement is, how fast the networks read, and how long the rest takes at that.
+
+    Args:
+        faces: how many there are to read.
+        clock: seconds.
+    """
+
+    def __init__(self, faces: int, clock: Callable[[], float]) -> None:
+        self._faces, self._clock = faces, clock
+        self._began = clock()
+        self._done = self._read = self._next = 0
+
+    def begin(self, faces: int) -> None:
+        """Count the batch before as done and note the next; more than a batch is what was kept, and takes no time."""
+        self._done, self._read = self._done + self._next, self._read + self._next
+        is_batch = faces <= BATCH_SIZE
+        self._next = faces if is_batch else 0
+        self._done += 0 if is_batch else faces
+
+    def progress(self) -> JobProgress:
+        """Return how far it is; speed and time left once a batch is done."""
+        seconds = self._clock() - self._began
+        rate = self._read / seconds if seconds > 0 else 0.0
+        done = min(self._done, self._faces)
+        return JobProgress(
+            phase="evaluating",
+            step=done,
+            steps=self._faces,
+            images_per_s=round(rate, 1) if rate else None,
+            eta_s=round((self._faces - done) / rate, 1) if rate else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -74,22 +108,22 @@ class Work:
         Args:
             faces: how many will be read, to tell how far the job is.
         """
-        done, told = 0, time.monotonic()
+        pace, told = Pace(faces, self.hooks.clock), time.monotonic()
 
-        def tell(read: int) -> None:
-            nonlocal done, told
+        def tell(next_faces: int) -> None:
+            nonlocal told
             if self.hooks.stop_asked():
                 raise Stopped("Stopped between two measurements; what was measured is kept.")
-            done = min(done + read, faces)
+            pace.begin(next_faces)
             if time.monotonic() - told >= SECONDS_BETWEEN_WORDS:
                 told = time.monotonic()
-                self.tell("evaluating", done, faces)
+                self.run.set_progress(pace.progress())
 
         return Answers(self.run.path / "answers", tell)
 
-    def tell(self, phase: Phase, step: int = 0, steps: int = 0) -> None:
-        """Tell how far the job is."""
-        self.run.set_progress(JobProgress(phase=phase, step=step, steps=steps))
+    def tell(self, phase: Phase) -> None:
+        """Tell what the job does."""
+        self.run.set_progress(JobProgress(phase=phase))
 
 
 def train_network(work: Work) -> str:
@@ -101,9 +135,10 @@ def train_network(work: Work) -> str:
     data = work.dataset(request.settings.size)
     torch.manual_seed(request.settings.seed)
     network = build_network(request.settings.architecture, max_pool=request.settings.max_pool)
-    if request.base_model:
-        load_base(network, request.settings.architecture, request.base_model, models_dir)
-    teacher = load_version(models_dir, request.teacher) if request.teacher else None
+    with work.stoppable("fetching the weights to start from"):
+        if request.base_model:
+            load_base(network, request.settings.architecture, request.base_model, models_dir)
+        teacher = load_version(models_dir, request.teacher) if request.teacher else None
     plan = Plan(request.settings, request.view, len(data.train))
     trained = train(plan, data, network, work.device, work.run.path, work.hooks, teacher, work.group)
     if not work.group.leads:

@@ -40,6 +40,12 @@ log = logging.getLogger(__name__)
 EPOCH_STREAM = 1 << 40
 """Added to the epoch to seed its order, so that no step shares its generator."""
 
+UNSAVED_SHARE = 0.25
+"""What may be trained since the last checkpoint when a validation begins, as a share of the time between two: one that
+is killed repeats that and the validation."""
+
+NOT_SAVED = "no checkpoint could be written, so what came after the last one is done again"
+
 
 @dataclass(frozen=True)
 class Hooks:
@@ -49,6 +55,8 @@ class Hooks:
     stop_asked: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
     """Seconds, for what is told of speed and for the time between checkpoints."""
+    saved: Callable[[bool], None] = lambda saved: None
+    """Told after each checkpoint whether it could be written."""
 
 
 class Run:
@@ -164,15 +172,19 @@ class Run:
         """Return the network that is measured and shipped: the average, or the last weights if there is none."""
         return self.average.module if self.plan.settings.ema_decay else self.network
 
-    def checkpoint(self) -> None:
-        """Write a checkpoint; no room on the disk is logged, and the run goes on with the one before."""
+    def checkpoint(self, hooks: Hooks) -> bool:
+        """Write a checkpoint, and return whether that could be done; if not, the run goes on with the one before."""
         if not self.group.leads:
-            return
+            return True
         self.position.scaler = self.scaler.state_dict()
         try:
             save_checkpoint(self.folder / "checkpoints", self.position, self.network, self.average, self.optimizer)
         except OSError as error:
             log.error("no checkpoint written: %s", error.strerror)
+            hooks.saved(False)
+            return False
+        hooks.saved(True)
+        return True
 
 
 def train(
@@ -198,7 +210,7 @@ def train(
         group: the processes that train together.
 
     Raises:
-        Stopped: asked to stop; a checkpoint is written.
+        Stopped: asked to stop; a checkpoint is written, or the sentence says that it could not be.
         CheckpointError: the run's checkpoints cannot be read.
         DivergedError: the loss is no finite number any more.
     """
@@ -234,12 +246,15 @@ def _epoch(run: Run, hooks: Hooks) -> None:
         rate = (position.step_in_epoch - first) * size / (hooks.clock() - began)
         hooks.progress(_progress(plan, position, rate))
         if stop:
-            run.checkpoint()
-            raise Stopped(f"Stopped at epoch {position.epoch + 1}, step {position.step}; a checkpoint is written.")
+            kept = "a checkpoint is written" if run.checkpoint(hooks) else NOT_SAVED
+            raise Stopped(f"Stopped at epoch {position.epoch + 1}, step {position.step}; {kept}.")
         if hooks.clock() - saved > plan.settings.checkpoint_seconds:
-            run.checkpoint()
+            run.checkpoint(hooks)
             saved = hooks.clock()
-    _end_of_epoch(run, seconds_before + hooks.clock() - began, hooks)
+    now = hooks.clock()
+    if now - saved > UNSAVED_SHARE * plan.settings.checkpoint_seconds:
+        run.checkpoint(hooks)  # replaced by that of the same step which knows of the validation
+    _end_of_epoch(run, seconds_before + now - began, hooks)
 
 
 def _progress(plan: Plan, position: Position, images_per_s: float) -> JobProgress:
@@ -262,7 +277,7 @@ def _end_of_epoch(run: Run, seconds: float, hooks: Hooks) -> None:
     if run.group.leads:
         _judge(run, seconds, hooks)
     position.epoch, position.step_in_epoch, position.seconds = position.epoch + 1, 0, seconds
-    run.checkpoint()
+    run.checkpoint(hooks)
     run.group.wait()
 
 
@@ -273,7 +288,8 @@ def _validate(run: Run, hooks: Hooks) -> tuple[float, float]:
         with stoppable(stop_asked, "validating"):
             return run.validate()
     except Stopped:
-        run.checkpoint()
+        if not run.checkpoint(hooks):
+            raise Stopped(f"Stopped while validating; {NOT_SAVED}.") from None
         raise
 
 

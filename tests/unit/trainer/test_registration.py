@@ -7,10 +7,15 @@ from typing import Literal
 import pytest
 import torch
 
+from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder
 from shared.schemas import JobRequest, MetricRow, TrainSettings
 from trainer.__main__ import _parser, _request
-from trainer.registration import ORIGIN_FILE, command_of, describe_training, note_origin
+from trainer.data import Dataset
+from trainer.errors import Stopped
+from trainer.export import ExportSettings
+from trainer.network import build_network
+from trainer.registration import ORIGIN_FILE, Origin, command_of, describe_training, note_origin, register
 
 FIGURES = [(1.5, 0.50), (1.2, 0.61), (1.1, 0.60), (1.3, 0.61)]
 """Loss and accuracy of four epochs."""
@@ -68,3 +73,17 @@ def test_the_cards_command_asks_for_the_same_training_again() -> None:
     command = command_of(asked).split()
     assert command[:4] == ["python", "-m", "trainer", "train"]
     assert _request(_parser().parse_args(command[3:])) == asked
+
+
+def test_what_a_killed_attempt_left_of_a_version_is_removed_and_nothing_else(
+    drawn_data: Dataset, spec: InputSpec, tmp_path: Path
+) -> None:
+    run = RunFolder.create(tmp_path / "runs", JobRequest(dataset="drawn"))
+    models = tmp_path / "models"
+    for name in (f".{run.id}.x1y2z3", f".{run.id}-2.x1y2z3", "other"):
+        (models / "full" / name).mkdir(parents=True)
+        (models / "full" / name / "model.onnx").touch()
+    origin = Origin(name="full", view="full", architecture="resnet18", input=spec, training={})
+    with pytest.raises(Stopped):
+        register(run, origin, drawn_data, build_network("resnet18"), models, ExportSettings(), lambda: True)
+    assert {path.name for path in (models / "full").iterdir()} == {f".{run.id}-2.x1y2z3", "other"}

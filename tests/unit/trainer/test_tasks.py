@@ -1,5 +1,6 @@
-"""A job is left within seconds in any phase, and goes on from what it had."""
+"""A job is left within seconds in any phase, goes on from what it had, and tells how far it is."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,11 @@ import pytest
 from shared.model_folder import list_models
 from shared.run_folder import RunFolder
 from shared.schemas import JobRequest, JobState, TrainSettings
+from trainer import tasks
 from trainer.runs import execute
 from trainer.settings import Settings
+from trainer.study.answers import BATCH_SIZE
+from trainer.tasks import Pace
 
 
 @pytest.mark.parametrize("phase", ["loading", "exporting"])
@@ -39,3 +43,40 @@ def test_a_job_that_is_cancelled_before_or_after_its_training_is_left_and_can_be
     run.set_state(end.model_copy(update={"state": JobState.QUEUED}))
     assert execute(run, settings).state == JobState.FINISHED
     assert len(list(list_models(settings.models_dir))) == 1
+
+
+def test_a_job_is_left_while_weights_are_fetched_from_a_server_that_sends_nothing(
+    drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(*words: object) -> None:
+        run.ask_to_cancel()
+        time.sleep(60)
+
+    monkeypatch.setattr(tasks, "load_base", fetch)
+    settings = Settings(data_dir=drawn_folder.parent, runs_dir=tmp_path / "runs", models_dir=tmp_path, device="cpu")
+    asked = JobRequest(dataset=drawn_folder.name, base_model="imagenet", settings=quick_settings)
+    run = RunFolder.create(settings.runs_dir, asked)
+    end = execute(run, settings)
+    assert end.state == JobState.CANCELLED
+    assert "Stopped while fetching the weights" in (end.message or "")
+
+
+def test_a_measurement_tells_its_speed_and_the_time_left_without_counting_what_was_kept() -> None:
+    now = [0.0]
+    pace = Pace(10 * BATCH_SIZE, lambda: now[0])
+    pace.begin(4 * BATCH_SIZE)
+    pace.begin(BATCH_SIZE)
+    told = pace.progress()
+    assert (told.step, told.steps, told.images_per_s, told.eta_s) == (4 * BATCH_SIZE, 10 * BATCH_SIZE, None, None)
+    now[0] = 2.0
+    pace.begin(BATCH_SIZE)
+    told = pace.progress()
+    assert (told.phase, told.step) == ("evaluating", 5 * BATCH_SIZE)
+    assert (told.images_per_s, told.eta_s) == (BATCH_SIZE / 2, 10.0)
+
+
+def test_a_measurement_of_more_than_was_foreseen_ends_at_what_was() -> None:
+    pace = Pace(100, lambda: 0.0)
+    for _ in range(3):
+        pace.begin(BATCH_SIZE)
+    assert pace.progress().step == 100

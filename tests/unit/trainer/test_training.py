@@ -1,5 +1,6 @@
 """The training loop learns, stops when asked, and goes on exactly where it stopped."""
 
+import errno
 import itertools
 import json
 import threading
@@ -16,6 +17,7 @@ from torch import nn
 from shared.run_folder import RunFolder
 from shared.schemas import JobProgress, TrainSettings
 from tests.unit.trainer.dataset_files import pictures, write_zip
+from trainer import training
 from trainer.checkpoints import Position
 from trainer.data import Dataset, load_dataset
 from trainer.errors import CheckpointError, DivergedError, Stopped
@@ -50,7 +52,7 @@ def reference(
     return folder, run_once(noise, settings, folder)
 
 
-def small_network(seed: int = 0) -> nn.Module:
+def small_network(seed: int = 0) -> nn.Sequential:
     """Return a network that is quick to train: convolution, normalisation, linear layer."""
     torch.manual_seed(seed)
     block = (nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU())
@@ -209,6 +211,71 @@ def test_a_run_stopped_within_a_validation_validates_again_and_ends_with_the_sam
     resumed = run_once(noise, settings, tmp_path, network=nn.Sequential(*small_network(seed=99), Waits()))
     assert_same_weights(resumed, reference[1])
     assert rows_without_time(tmp_path) == rows_without_time(reference[0])
+
+
+class Dies(nn.Module):
+    """Passes on what it is given, but ends the process, as it were, in a validation while it is told to."""
+
+    told = False
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        if self.told and not self.training:
+            raise KeyboardInterrupt
+        return given
+
+
+@pytest.mark.parametrize(("checkpoint_seconds", "steps_again"), [(10.0, 0), (300.0, STEPS_AN_EPOCH)])
+def test_a_run_killed_within_a_validation_takes_no_step_again_if_they_took_long(
+    checkpoint_seconds: float,
+    steps_again: int,
+    noise: Dataset,
+    settings: TrainSettings,
+    reference: tuple[Path, nn.Module],
+    tmp_path: Path,
+) -> None:
+    settings = settings.model_copy(update={"checkpoint_seconds": checkpoint_seconds})
+    now = itertools.count()
+    Dies.told = True
+    with pytest.raises(KeyboardInterrupt):
+        run_once(noise, settings, tmp_path, Hooks(clock=lambda: next(now) / 4), nn.Sequential(*small_network(), Dies()))
+    Dies.told = False
+    told: list[JobProgress] = []
+    network = nn.Sequential(*small_network(seed=0 if steps_again else 99), Dies())
+    resumed = run_once(noise, settings, tmp_path, Hooks(progress=told.append), network)
+    assert sum(progress.step <= STEPS_AN_EPOCH for progress in told) == steps_again
+    assert_same_weights(resumed, reference[1])
+    assert rows_without_time(tmp_path) == rows_without_time(reference[0])
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No checkpoint can be written."""
+
+    def refuse(*parts: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training, "save_checkpoint", refuse)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_run_that_cannot_save_says_so_while_it_goes_on_and_when_it_is_stopped(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    saved: list[bool] = []
+    hooks = Hooks(stop_asked=stop_after(6), saved=saved.append)
+    with pytest.raises(Stopped, match="Stopped at epoch 2, step 6; no checkpoint could be written"):
+        run_once(noise, settings, tmp_path, hooks)
+    assert saved == [False, False]
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_run_stopped_within_a_validation_that_cannot_save_does_not_say_that_all_is_kept(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    Waits.told = True
+    hooks = Hooks(stop_asked=lambda: threading.current_thread() is not threading.main_thread())
+    with pytest.raises(Stopped, match="Stopped while validating; no checkpoint could be written"):
+        run_once(noise, settings, tmp_path, hooks, nn.Sequential(*small_network(), Waits()))
 
 
 def test_a_resnet18_stopped_within_an_epoch_ends_with_the_same_weights_too(

@@ -1,0 +1,115 @@
+"""What a job that ends early says, and what it says while it goes on; a function stands in for what it does."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from shared.run_folder import RunFolder
+from shared.schemas import JobKind, JobProgress, JobRequest, JobState
+from trainer.runs import NOT_SAVED, UNEXPECTED, execute
+from trainer.settings import Settings
+from trainer.tasks import TASKS, Work
+
+Do = Callable[[Work], str]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, runs_dir=tmp_path / "runs", models_dir=tmp_path / "models", device="cpu")
+
+
+@pytest.fixture
+def work(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunFolder]:
+    """Return what makes a run, of a kind, that does as it is told."""
+
+    def make(do: Do, kind: JobKind = "train") -> RunFolder:
+        monkeypatch.setitem(TASKS, kind, do)
+        model = "full/1" if kind in ("evaluate", "export") else None
+        return RunFolder.create(settings.runs_dir, JobRequest(kind=kind, dataset="drawn", model=model))
+
+    return make
+
+
+def raises(error: Exception) -> Do:
+    def do(work: Work) -> str:
+        raise error
+
+    return do
+
+
+WANT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    MemoryError(),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
+        "allocate 400000000000000 bytes. Error code 12 (Cannot allocate memory)"
+    ),
+]
+
+
+@pytest.mark.parametrize("error", WANT_OF_MEMORY, ids=lambda error: type(error).__name__)
+def test_a_job_without_memory_says_so_on_any_device(
+    error: Exception, work: Callable[..., RunFolder], settings: Settings
+) -> None:
+    end = execute(work(raises(error)), settings)
+    assert (end.state, end.message) == (
+        JobState.FAILED,
+        "The device ran out of memory; choose a smaller batch size.",
+    )
+
+
+def test_torch_says_itself_that_the_cpu_has_no_memory(work: Callable[..., RunFolder], settings: Settings) -> None:
+    def ask_for_all_there_is(work: Work) -> str:
+        return str(torch.empty(1 << 56, dtype=torch.uint8).sum())
+
+    assert "ran out of memory" in (execute(work(ask_for_all_there_is), settings).message or "")
+
+
+def test_a_measurement_without_memory_is_not_told_of_a_batch_size(
+    work: Callable[..., RunFolder], settings: Settings
+) -> None:
+    end = execute(work(raises(MemoryError()), "evaluate"), settings)
+    assert end.message == "The device ran out of memory; free some, then resume it."
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), OSError(errno.EIO, "Input/output error")])
+def test_an_error_that_nobody_foresaw_is_left_to_the_log(
+    error: Exception, work: Callable[..., RunFolder], settings: Settings
+) -> None:
+    assert execute(work(raises(error)), settings).message == UNEXPECTED
+
+
+def test_a_job_that_is_resumed_forgets_the_speed_and_the_time_left_of_the_last_attempt(
+    work: Callable[..., RunFolder], settings: Settings
+) -> None:
+    told: list[JobProgress] = []
+
+    def look(work: Work) -> str:
+        told.append(work.run.progress())
+        return "full/1"
+
+    run = work(look)
+    run.set_progress(JobProgress(phase="training", step=7, steps=9, loss=0.5, images_per_s=80.0, eta_s=60.0))
+    execute(run, settings)
+    assert told == [JobProgress(phase="loading", step=7, steps=9, loss=0.5)]
+
+
+def test_a_job_tells_that_no_checkpoint_can_be_written_until_one_can(
+    work: Callable[..., RunFolder], settings: Settings
+) -> None:
+    told: list[tuple[JobState, str | None]] = []
+
+    def save(work: Work) -> str:
+        for could in (True, False, False, True):
+            work.hooks.saved(could)
+            told.append((work.run.state().state, work.run.state().message))
+        return "full/1"
+
+    run = work(save)
+    assert execute(run, settings).message is None
+    assert told == [(JobState.RUNNING, message) for message in (None, NOT_SAVED, NOT_SAVED, None)]
+    assert [change.message for change in run.history()].count(NOT_SAVED) == 1
