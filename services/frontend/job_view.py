@@ -9,7 +9,7 @@ from services.frontend import charts, words
 from services.frontend.access import change
 from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
-from shared.schemas import OPEN_STATES, TRAINING_KINDS, Deleted, Job, JobDetail, JobState, MetricRow
+from shared.schemas import OPEN_STATES, TRAINING_KINDS, Deleted, Job, JobDetail, JobProgress, JobState, MetricRow
 
 REFRESH_S: Final = 2
 ENDED_REFRESH_S: Final = 10
@@ -61,9 +61,7 @@ def _live(job_id: str, was_open: bool) -> None:
         _progress(job, rows)
         _curves(rows)
     elif job.state == JobState.RUNNING:
-        done, steps = job.progress.step, job.progress.steps
-        far = f": {done:,} of {steps:,} faces" if steps else ""
-        st.caption(f"{words.PHASE_NAMES[job.progress.phase]}{far}.")
+        _measuring(job.progress)
     _parts(job)
     _report(job)
     if job.log_tail:
@@ -176,6 +174,13 @@ def _progress(job: Job, rows: Sequence[MetricRow]) -> None:
         column.metric(label, value, border=True)
     if job.state == JobState.RUNNING:
         st.caption(f"Time left: {words.time_left(progress.eta_s)}.")
+
+
+def _measuring(progress: JobProgress) -> None:
+    far = f": {progress.step:,} of {progress.steps:,} faces" if progress.steps else ""
+    speed = "" if progress.images_per_s is None else f", {progress.images_per_s:,.0f} a second"
+    left = "" if progress.eta_s is None else f" Time left: {words.time_left(progress.eta_s)}."
+    st.caption(f"{words.PHASE_NAMES[progress.phase]}{far}{speed}.{left}")
 
 
 def _curves(rows: Sequence[MetricRow]) -> None:

@@ -283,6 +283,13 @@ def test_the_list_names_the_phase_of_a_measurement_only_while_it_runs(gateway: S
     assert "Evaluating" not in says(open_page("train"))
 
 
+def test_a_measurement_tells_how_many_faces_were_read_how_fast_and_how_long_the_rest_takes(gateway: SmallGateway):
+    job = a_job().model_copy(update={"request": JobRequest(kind="evaluate", dataset="faces.zip", model="first/1")})
+    job.progress = JobProgress(phase="evaluating", step=1200, steps=7200, images_per_s=100.0, eta_s=60.0)
+    gateway.jobs["job-1"] = job
+    assert "1,200 of 7,200 faces, 100 a second. Time left: " in says(open_page("train", job="job-1"))
+
+
 def test_an_unknown_job_in_the_address_is_said_to_be_unknown(gateway: SmallGateway):
     page = open_page("train", job="nowhere")
     assert "There is no job 'nowhere'." in page.warning[0].value
