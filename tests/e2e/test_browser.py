@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from shared.study import STUDY_FILE, write_study
 from tests.e2e.running_stack import RunningStack
+from tests.study_example import example_study
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.timeout(1200)]
 
@@ -72,3 +74,14 @@ def test_a_job_is_started_and_watched_until_it_is_finished(stack: RunningStack, 
     expect(page.get_by_text("This job made the model")).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_text("Validation accuracy").first).to_be_visible(timeout=PATIENCE_MS)
     assert "job=" in page.url
+
+
+def test_a_study_is_shown_with_its_heat_map_findings_and_curves(stack: RunningStack, page: Page) -> None:
+    write_study(example_study(), stack.folder / "models" / STUDY_FILE)
+    page.goto(f"{stack.page_url}/study")
+    for heading in ("Study", "Every model on every view", "Protocol"):
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible(timeout=PATIENCE_MS)
+    charts = page.get_by_test_id("stVegaLiteChart")
+    for number in range(3):  # H1, Q1, the heat map
+        expect(charts.nth(number).locator("canvas, svg").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
