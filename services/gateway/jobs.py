@@ -65,9 +65,9 @@ class LogQuery(Wire):
 
 
 class StartHeaders(Wire):
-    """What one may say beside the request."""
+    """What one may say beside the request; APIFlask gives headers by their fields' names, and documents the aliases."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
     idempotency_key: str | None = Field(
         None, alias="Idempotency-Key", min_length=1, max_length=200, description="Of your choice; it names this job."
