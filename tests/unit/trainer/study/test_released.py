@@ -124,7 +124,7 @@ def test_each_images_answers_are_beside_the_study_and_its_cells_follow_from_them
 def test_the_protocol_tells_how_the_versions_were_trained_as_their_cards_say(measured: Measured) -> None:
     words = measured.study.protocol.training
     assert f"{measured.study.models[0].version}: resnet18, from random weights, 2 epochs of" in words
-    assert "on the five views in turn." in words
+    assert "on faces under one of the five views, drawn at random." in words
     assert words.count("epochs") == 1  # one version in six slots
 
 
