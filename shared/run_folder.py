@@ -37,6 +37,8 @@ Content = TypeVar("Content", bound=BaseModel)
 
 RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 REQUEST_FILE = "request.json"
+STATE_FILE = "state.json"
+CANCEL_FILE = "cancel"
 LOG_FILE = "log.txt"
 LOCK_FILE = "lock"
 LEASE_FILE = "lease.json"
@@ -167,11 +169,11 @@ class RunFolder:
 
     def state(self) -> RunState:
         """Return the state. Raises RunFolderError as `request`."""
-        return self._read("state.json", RunState)
+        return self._read(STATE_FILE, RunState)
 
     def set_state(self, state: RunState) -> None:
         """Replace the state, and note the change."""
-        write_atomically(self.path / "state.json", state.model_dump_json(indent=1) + "\n")
+        write_atomically(self.path / STATE_FILE, state.model_dump_json(indent=1) + "\n")
         self._note(StateChange(time=utc_now(), state=state.state, message=state.message))
 
     def history(self) -> list[StateChange]:
@@ -196,7 +198,7 @@ class RunFolder:
     def ask_to_cancel(self, by: str | None = None) -> None:
         """Leave word that the run shall stop; it does within seconds, with a checkpoint. The history has who asked."""
         is_new = not self.cancel_asked()
-        (self.path / "cancel").touch()
+        (self.path / CANCEL_FILE).touch()
         with contextlib.suppress(RunFolderError, OSError):  # the word counts, not the note of it
             if is_new and self.state().state in OPEN_STATES:
                 message = f"Asked by {by}." if by else None
@@ -204,11 +206,11 @@ class RunFolder:
 
     def withdraw_cancel(self) -> None:
         """Take that word back, before the run is resumed."""
-        (self.path / "cancel").unlink(missing_ok=True)
+        (self.path / CANCEL_FILE).unlink(missing_ok=True)
 
     def cancel_asked(self) -> bool:
         """Return whether somebody wants the run to stop."""
-        return (self.path / "cancel").exists()
+        return (self.path / CANCEL_FILE).exists()
 
     def is_lent(self) -> bool:
         """Return whether a worker of another machine has the run."""

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Final
 
-from shared.run_folder import RunFolder, RunState, utc_now
+from shared.run_folder import LOCK_FILE, RunFolder, RunState, utc_now
 from shared.schemas import OPEN_STATES, JobState
 from trainer.errors import RunTakenError
 
@@ -32,7 +32,7 @@ def only_one(run: RunFolder, wait_s: float = WAIT_SECONDS) -> Iterator[bool]:
     if path in _held.get():
         yield True
         return
-    with (path / "lock").open("w") as file:
+    with (path / LOCK_FILE).open("w") as file:
         if not _locked(file, wait_s):
             yield False
             return

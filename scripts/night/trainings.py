@@ -6,6 +6,8 @@ from typing import Final
 
 import psutil
 
+from shared.run_folder import LOCK_FILE
+
 Holders = Mapping[str, frozenset[int]]
 """Run id to the ids of the processes that have its lock open."""
 
@@ -16,7 +18,7 @@ SECOND_GONE_S: Final = 10.0
 
 def lock_holders(runs_dir: Path, run_ids: Collection[str]) -> dict[str, frozenset[int]]:
     """Return who has the locks of these runs open now; a run that nobody has is left out."""
-    locks = {str((runs_dir / run_id / "lock").resolve()): run_id for run_id in run_ids}
+    locks = {str((runs_dir / run_id / LOCK_FILE).resolve()): run_id for run_id in run_ids}
     found: dict[str, frozenset[int]] = {}
     for process in psutil.process_iter():
         for path in _open_files(process):

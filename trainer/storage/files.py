@@ -4,15 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from shared.run_folder import LEASE_FILE
+from shared.run_folder import CANCEL_FILE, LEASE_FILE, LOCK_FILE, REQUEST_FILE, STATE_FILE
 
-STATE_FILE: Final = "state.json"
-REQUEST_FILE: Final = "request.json"
-CANCEL_FILE: Final = "cancel"
 GATEWAYS: Final = frozenset({REQUEST_FILE, CANCEL_FILE})
 """Only the gateway writes these."""
 
-HERE_ONLY: Final = frozenset({"lock", "reserve", LEASE_FILE})
+HERE_ONLY: Final = frozenset({LOCK_FILE, "reserve", LEASE_FILE})
 EXPORT_DIR: Final = "export"
 """Made from the weights, and copied to the models: it is not mirrored."""
 

@@ -18,13 +18,13 @@ from pydantic import ValidationError
 
 from shared.errors import HalffaceError
 from shared.model_folder import model_path
-from shared.run_folder import LEASE_FILE, RunFolder, RunState
+from shared.run_folder import CANCEL_FILE, HISTORY_FILE, LEASE_FILE, REQUEST_FILE, STATE_FILE, RunFolder, RunState
 from shared.schemas import OPEN_STATES, JobState
 from trainer.errors import StorageError
 from trainer.run_lock import only_one
 from trainer.settings import Settings
 from trainer.storage import SYNC_DIR, is_home
-from trainer.storage.files import CANCEL_FILE, REQUEST_FILE, STATE_FILE, reached, stamps
+from trainer.storage.files import reached, stamps
 from trainer.storage.lease import Lease, LeaseNote
 from trainer.storage.memory import Memories
 from trainer.storage.mirror import Mirror
@@ -166,7 +166,7 @@ class Loan:
         if reached(stamps(folder)) > reached(self._mirror.listed()):
             log.info("run %s goes on from what is still here", self._run.id)
             self._mirror.recall()
-            self._fetch_anew(REQUEST_FILE, CANCEL_FILE, STATE_FILE, "history.jsonl")
+            self._fetch_anew(REQUEST_FILE, CANCEL_FILE, STATE_FILE, HISTORY_FILE)
         else:
             shutil.rmtree(folder, ignore_errors=True)
             self._mirror.fetch_all()

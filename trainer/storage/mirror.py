@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from shared.model_folder import write_atomically
+from shared.run_folder import REQUEST_FILE, STATE_FILE
 from trainer.storage.decisions import Holder, Known, Step, decide
 from trainer.storage.files import (
     GATEWAYS,
-    REQUEST_FILE,
-    STATE_FILE,
     in_order,
     is_checkpoint,
     is_mirrored,

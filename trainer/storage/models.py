@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from shared.errors import ModelFolderError, RunFolderError
 from shared.model_folder import ACTIVE_FILE, CARD_FILE, ServingModels, model_path, read_card, write_atomically
-from shared.run_folder import RunFolder
+from shared.run_folder import REQUEST_FILE, STATE_FILE, RunFolder
 from shared.schemas import IMAGENET, RUN_PREFIX
 from trainer.storage.store import Storage
 
@@ -78,7 +78,7 @@ def fetch_needed(storage: Storage, runs_dir: Path, models_dir: Path, run: RunFol
     asked = run.request()
     for other in asked.after:
         for name, item in storage.files(f"runs/{other}/").items():
-            if name in ("request.json", "state.json"):
+            if name in (REQUEST_FILE, STATE_FILE):
                 storage.fetch(f"runs/{other}/{name}", item, runs_dir / other / name)
     named = [asked.request.base_model, asked.request.teacher, asked.request.model]
     wanted = [name for name in named if name and name != IMAGENET and not name.startswith(RUN_PREFIX)]

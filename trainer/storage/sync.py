@@ -32,13 +32,21 @@ from rq.serializers import JSONSerializer
 from shared.errors import ModelFolderError, RunFolderError
 from shared.json_logs import configure_json_logs
 from shared.model_folder import ACTIVE_FILE, CARD_FILE, write_atomically
-from shared.run_folder import LEASE_FILE, QUEUE_NAMES, RUN_ID_PATTERN, RunFolder, RunState
+from shared.run_folder import (
+    LEASE_FILE,
+    QUEUE_NAMES,
+    REQUEST_FILE,
+    RUN_ID_PATTERN,
+    STATE_FILE,
+    RunFolder,
+    RunState,
+)
 from shared.schemas import OPEN_STATES, JobState
 from trainer.errors import FileChangedError, StorageError
 from trainer.settings import Settings
 from trainer.storage import SYNC_DIR
 from trainer.storage.decisions import Holder
-from trainer.storage.files import REQUEST_FILE, STATE_FILE, is_mirrored, reached, stamps
+from trainer.storage.files import is_mirrored, reached, stamps
 from trainer.storage.lease import RENEWALS, LeaseNote, Watch
 from trainer.storage.lost import LostEverywhere
 from trainer.storage.memory import Memories, Memory

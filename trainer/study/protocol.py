@@ -27,10 +27,9 @@ TIMED_RUNS: Final = 50
 CPU_INFO: Final = Path("/proc/cpuinfo")
 
 SELECTION: Final = (
-    "The released versions, their epochs, settings and temperatures were chosen on validation images only. Each "
-    "version is measured on the test images when it is registered and again for the study. Earlier versions of the "
-    "project (first/1, full/1, any/1) had been measured too, and their figures were known when the later ones were "
-    "trained."
+    "Epochs and temperatures were chosen on validation images only. Each version is measured on the test images when "
+    "it is registered and again for the study, so that the figures of earlier versions may have been known when later "
+    "ones were trained."
 )
 EVALUATION: Final = (
     "All images of the test split under each view, read by the exported file; the validation part is fixed by a hash "
@@ -83,7 +82,7 @@ def training_words(card: Card, studied: Collection[str]) -> str:
 def _start(base: str | None, studied: Collection[str]) -> str:
     if base is None or base == IMAGENET:
         return "ImageNet weights" if base else "random weights"
-    return base if base in studied else f"{base}, an earlier version, not shipped"
+    return base if base in studied else f"{base}, which is not part of the study"
 
 
 def _length(card: Card) -> str:

@@ -40,7 +40,7 @@ def test_a_specialist_that_also_saw_whole_faces_is_told_to_have() -> None:
 @pytest.mark.parametrize(
     ("base", "words"),
     [
-        ("any/1", "from any/1, an earlier version, not shipped, 44"),
+        ("any/1", "from any/1, which is not part of the study, 44"),
         ("full/2", "from full/2, 44"),
         ("imagenet", "from ImageNet weights, 44"),
         (None, "from random weights, 44"),
