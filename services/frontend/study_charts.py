@@ -139,6 +139,7 @@ def emotions(
             "value": figure.value * 100,
             "low": (figure.value if figure.low is None else figure.low) * 100,
             "high": (figure.value if figure.high is None else figure.high) * 100,
+            "end": max(0.0, figure.value, figure.high or 0.0) * 100,  # right of bar and interval
             "text": signed(figure.value) if differences else hundredths(figure.value),
             "interval": interval(figure),
             **({"p": p_values[label]} if p_values else {}),
@@ -167,7 +168,7 @@ def emotions(
         ),
     )
     intervals = base.mark_rule(strokeWidth=2, color=NO_FIGURE).encode(x="low:Q", x2="high:Q")
-    numbers = base.mark_text(align="left", dx=6, fontSize=12, color=NO_FIGURE).encode(x=alt.X("high:Q"), text="text:N")
+    numbers = base.mark_text(align="left", dx=6, fontSize=12, color=NO_FIGURE).encode(x=alt.X("end:Q"), text="text:N")
     layers = [bars, intervals, numbers]
     if published:
         marks: list[Row] = [{"emotion": label, "published": value * 100} for label, value in published.items()]

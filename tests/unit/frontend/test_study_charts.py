@@ -138,7 +138,7 @@ def test_the_specialists_tests_are_a_bar_each_with_all_emotions_on_top(example: 
 
     assert [row["emotion"] for row in rows] == [ALL, *LABELS]
     assert {test.first.model for test in tests.values()} == {"lower"}
-    assert rows[0] | {"text": "−2.8", "interval": "−3.9 to −1.7", "p": "p < 0.001"} == rows[0]
+    assert rows[0] | {"text": "−2.8", "end": 0.0, "interval": "−3.9 to −1.7", "p": "p < 0.001"} == rows[0]
 
 
 def test_the_table_of_quadrants_has_them_their_halves_and_all_emotions_first(example: StudyResult) -> None:
