@@ -44,7 +44,8 @@ PATIENCE_S: Final = 600.0
 HURRY_S: Final = 30.0
 RETRY_S: Final = 2.0
 WEIGHTS_EVERY_S: Final = 60.0
-"""Checkpoints and best weights are large: while it trains they are put at most this often."""
+"""Checkpoints and best weights are large: while it trains, they wait so long after a checkpoint was put. Best weights
+that are put alone, since the checkpoint after them is not written yet, do not let that one wait."""
 
 SIGN_S: Final = 0.5
 
@@ -102,7 +103,7 @@ class Loan:
         note = LeaseNote(owner=owner, machine=socket.gethostname(), home=self.is_home, seconds=seconds)
         self._lease = Lease(open_storage(settings, request_s=LEASE_REQUEST_S), run_id, note)
         self._is_here = self._is_published = False
-        self._looked_s, self._put_weights_s = 0.0, -WEIGHTS_EVERY_S
+        self._looked_s, self._put_checkpoint_s = 0.0, -WEIGHTS_EVERY_S
 
     def has_to_stop(self) -> bool:
         """Return whether the training has to stop: this process ends, or another machine has the run."""
@@ -215,9 +216,9 @@ class Loan:
         """Put what the training has written, but no end: that comes after the model. Raises StorageError."""
         if not self._lease.sure:
             return
-        weights_too = time.monotonic() - self._put_weights_s > WEIGHTS_EVERY_S
+        weights_too = time.monotonic() - self._put_checkpoint_s > WEIGHTS_EVERY_S
         if self._mirror.put_changes(lambda content: _state(content) == JobState.RUNNING, weights_too=weights_too):
-            self._put_weights_s = time.monotonic()
+            self._put_checkpoint_s = time.monotonic()
 
     def end(self) -> None:
         """Put the model, the rest and the end, and give the run back; try for a while where the storage fails."""

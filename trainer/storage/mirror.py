@@ -79,7 +79,7 @@ class Mirror:
             weights_too: whether checkpoints and the best weights are looked at too.
 
         Returns:
-            Whether any weights were put.
+            Whether a checkpoint was put.
         """
         here = stamps(self.folder)
         if REQUEST_FILE not in here:
@@ -98,7 +98,7 @@ class Mirror:
         self._storage.delete(self.prefix + name for name in gone)
         for name in gone:
             del self.known[name]
-        return any(map(is_weights, changed))
+        return any(map(is_checkpoint, changed))
 
     def _put_state(self, may: Callable[[bytes], bool]) -> None:
         """Put state.json if its content may be put; it is read once, since the training may write it anew any time."""

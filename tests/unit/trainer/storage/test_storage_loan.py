@@ -65,6 +65,20 @@ def test_a_run_is_done_elsewhere_and_its_model_arrives_whole(home: Home, sync: S
     assert not run.is_lent()
 
 
+def test_best_weights_that_are_put_alone_do_not_let_the_checkpoint_after_them_wait(
+    home: Home, sync: Sync, worker: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loan_module, "WEIGHTS_EVERY_S", 1e9)
+    run = home.submit()
+    sync.round()
+    with lent(run.id, worker.settings, "worker", never):
+        (worker.copy(run).path / "best.safetensors").write_text("x")
+        until(lambda: open_storage(home.settings).exists(f"runs/{run.id}/best.safetensors"))
+        worker.train(run)
+        until(lambda: checkpoints(home, run) == ["step-1.safetensors"])
+        worker.finish(run)
+
+
 def test_a_wish_to_cancel_reaches_the_worker(home: Home, sync: Sync, worker: Machine) -> None:
     run = home.submit()
     sync.round()
