@@ -21,7 +21,7 @@ help: ## list the commands
 up: $(VENV)/.stack ## run the whole stack here, without Docker; Ctrl-C stops it
 	@$(BIN)/python -m scripts.up
 
-test: $(VENV)/.dev ## pass every test, files side by side; one file: make test TESTS=tests/that/file.py
+test: $(VENV)/.dev ## pass the tests, files side by side; one file: make test TESTS=tests/that/file.py
 	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-long: $(VENV)/.dev ## pass the tests that take minutes each: a night with kills, a study through the queue
