@@ -1,8 +1,10 @@
 """The study of released files, from a zip of drawn faces to models/study.json, and its verification."""
 
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,26 +138,36 @@ def test_every_cell_on_every_part_is_found_again(measured: Measured, tmp_path: P
     assert told[-1] == (5 * 21, 5 * 21)
 
 
-def altered(study: StudyResult) -> StudyResult:
-    """Return the study with another macro F1 of `upper` on left-hidden PublicTest faces."""
+def with_other_figures(study: StudyResult) -> StudyResult:
+    """Return the study with another macro F1, another F1 of happy and another NLL of `upper` on left-hidden faces."""
+
+    def more(figures: Any, name: str) -> Any:
+        wrong = getattr(figures, name)
+        return figures.model_copy(update={name: wrong.model_copy(update={"value": wrong.value + 0.8})})
+
     cells = []
     for cell in study.cells:
         if (cell.trained_on, cell.evaluated_on, cell.subset) == ("upper", View.LEFT, Subset.PUBLIC):
-            figure = cell.metrics.macro_f1
-            wrong = figure.model_copy(update={"value": figure.value + 0.1})
-            cell = cell.model_copy(update={"metrics": cell.metrics.model_copy(update={"macro_f1": wrong})})
+            changed = {
+                "metrics": more(cell.metrics, "macro_f1"),
+                "classes": tuple(more(one, "f1") if one.label == "happy" else one for one in cell.classes),
+                "calibration": more(cell.calibration, "nll_after"),
+            }
+            cell = cell.model_copy(update=changed)
         cells.append(cell)
     return study.model_copy(update={"cells": tuple(cells)})
 
 
-def test_a_figure_that_is_not_the_files_own_is_named(measured: Measured) -> None:
+def test_each_figure_that_is_not_the_files_own_is_named(measured: Measured) -> None:
     path = measured.settings.models_dir / "study.json"
-    write_study(altered(measured.study), path)
+    write_study(with_other_figures(measured.study), path)
     try:
-        with pytest.raises(StudyMismatchError, match=r"upper on left \(public\), macro f1: 0\.\d+ and not 0\.\d+"):
+        with pytest.raises(StudyMismatchError) as refused:
             verify(measured.settings, measured.data, measured.cache, nothing)
     finally:
         write_study(measured.study, path)
+    named = re.findall(r"(\w+ on \w+ \(\w+\), [\w ]+): \d\.\d+ and not \d\.\d+", str(refused.value))
+    assert named == [f"upper on left (public), {name}" for name in ("macro f1", "nll after", "happy f1")]
 
 
 def test_other_data_is_not_verified_against(measured: Measured, drawn_dataset: Path, tmp_path: Path) -> None:
