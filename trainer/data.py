@@ -110,9 +110,9 @@ def load_dataset(
         )
     return Dataset(
         name=path.name,
-        train=_part(train, size),
-        validation=_part(validation, size),
-        test=_part(test, size),
+        train=part_of(train, size),
+        validation=part_of(validation, size),
+        test=part_of(test, size),
         clean=clean,
         test_digests=tuple(image.digest for image in test),
         leaks=with_copies(leaks, images, asdict(left_out)),
@@ -158,7 +158,8 @@ def validation_digests(images: list[FaceImage], share: float) -> set[str]:
     return held_out
 
 
-def _part(images: list[FaceImage], size: int) -> Part:
+def part_of(images: list[FaceImage], size: int) -> Part:
+    """Return the part that these images make, faces at `size` x `size` pixels."""
     faces = np.stack([resize(image.face, size) for image in images])
     labels = np.array([LABEL_INDEX[image.label] for image in images], dtype=np.int64)
     return Part(faces, labels, [image.name for image in images])

@@ -65,7 +65,7 @@ def study_tables(study: StudyResult) -> str:
 def _diagonal(study: StudyResult) -> list[str]:
     """Return the lines of the table of each view's own model, ours and the original's."""
     versions: dict[str, str] = {model.slot: model.version for model in study.models}
-    head = ["seen", "model", "accuracy", "95 % interval", "original", "difference", "`any`", "ours, not in training"]
+    head = ["seen", "model", "accuracy", "95 % interval", "original", "difference", "`any`", "clean", "copies known"]
     lines = [f"| {' | '.join(head)} |", f"|---|---|{'---:|' * (len(head) - 2)}"]
     for view in STUDY_VIEWS:
         ours = _figure(study.cell(view.value, view.value), "accuracy")
@@ -79,6 +79,7 @@ def _diagonal(study: StudyResult) -> list[str]:
             f"{round((ours.value - theirs.accuracy) * 100, 1) + 0.0:+.1f}" if ours and theirs else "–",
             _percent(_figure(study.cell("any", view.value), "accuracy")),
             _percent(_figure(study.cell(view.value, view.value, "clean"), "accuracy")),
+            "–" if (known := study.knowing_copies(view.value, view.value)) is None else f"{known * 100:.1f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

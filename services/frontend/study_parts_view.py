@@ -149,7 +149,7 @@ def show_tests(study: StudyResult) -> None:
 def show_protocol(study: StudyResult) -> None:
     """Show the protocol and let the study be downloaded."""
     st.header("Protocol", anchor=False)
-    rows = study_words.protocol_rows(study.protocol)
+    rows = study_words.protocol_rows(study)
     st.table(
         [{"": f"**{name}**", "What was done": text} for name, text in rows.items()],
         border="horizontal",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.study import Estimate, Hypothesis, Leaks, PairedTest, Protocol, StudyModel, StudyResult, Subset
+from shared.study import Estimate, Hypothesis, Leaks, PairedTest, StudyModel, StudyResult, Subset
 
 NAMES: Final = {
     "full": "Whole face",
@@ -227,13 +227,27 @@ def leaks_words(leaks: Leaks) -> str:
     return text
 
 
-def protocol_rows(protocol: Protocol) -> dict[str, str]:
+def copies_words(study: StudyResult) -> str:
+    """Return what training on copies could give at most, on each specialist's own view, in sentences; or nothing."""
+    known = {slot: study.knowing_copies(slot, slot) for slot in NAMES if slot != "any"}
+    parts = [f"{NAMES[slot].lower()} {hundredths(value)}" for slot, value in known.items() if value is not None]
+    if not parts or not (study.protocol.leaks.equal or study.protocol.leaks.near):
+        return ""
+    return (
+        "A network that reads the other test images as ours do, and knows by heart those of which the training split "
+        f"holds a copy, would reach {', '.join(parts)}: the most that training on copies could give. Ours left the "
+        "copies out; a network trained on the whole split did not."
+    )
+
+
+def protocol_rows(study: StudyResult) -> dict[str, str]:
     """Return the protocol as heading to text."""
+    protocol = study.protocol
     parts = ", ".join(f"{SUBSETS[subset]} {count:,}" for subset, count in protocol.subsets.items())
     return {
         "Data": f"{protocol.data}: {protocol.train:,} images trained on, {protocol.validation:,} for validation.",
         "Test images": f"{parts}.",
-        "Leaks": leaks_words(protocol.leaks),
+        "Leaks": f"{leaks_words(protocol.leaks)} {copies_words(study)}".strip(),
         "Training": protocol.training,
         "Selection": protocol.selection,
         "Evaluation": protocol.evaluation,

@@ -58,10 +58,20 @@ def test_a_p_is_short_in_the_table_of_tests(example: StudyResult, p: float, text
 
 
 def test_intervals_of_areas_are_told_to_use_fewer_resamples(example: StudyResult) -> None:
-    words = study_words.protocol_rows(example.protocol)["Intervals"]
+    words = study_words.protocol_rows(example)["Intervals"]
     assert "2,000 bootstrap resamples" in words
     assert "of areas under curves (AUC, average precision) the first 500." in words
     assert study_words.AREA_RESAMPLES == AREA_RESAMPLES
+
+
+def test_the_protocol_tells_what_training_on_copies_could_give(example: StudyResult) -> None:
+    known = example.knowing_copies("upper", "upper")
+    assert known is not None
+    assert f"upper hidden {known * 100:.1f}" in study_words.protocol_rows(example)["Leaks"]
+
+    none = example.protocol.leaks.model_copy(update={"equal": 0, "near": 0})
+    without = example.model_copy(update={"protocol": example.protocol.model_copy(update={"leaks": none})})
+    assert "by heart" not in study_words.protocol_rows(without)["Leaks"]
 
 
 def test_another_model_under_damage_is_shown_by_itself(gateway: SmallGateway, example: StudyResult) -> None:

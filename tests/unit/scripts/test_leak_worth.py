@@ -1,0 +1,33 @@
+"""What copies of test images are worth: a network that learns them by heart gains on them alone."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from shared.masking import STUDY_VIEWS
+from shared.model_folder import read_active
+
+
+def test_the_gain_of_a_network_that_knows_half_of_the_test_images_is_told(
+    models_dir: Path, drawn_dataset: Path, tmp_path: Path
+) -> None:
+    """The test images get labels that no face explains, so that whoever reads them right has seen them."""
+    data = tmp_path / "leaky"
+    shutil.copytree(drawn_dataset, data)
+    for number, file in enumerate(sorted(drawn_dataset.glob("test/*/*"))):
+        wrong = "fear" if file.parent.name == "sad" else "sad"
+        (data / "test" / file.parent.name / file.name).rename(data / "test" / wrong / f"{number}.png")
+        if number % 2:
+            shutil.copy(file, data / "train" / wrong / f"copy-{number}.png")
+    base = ["--models", models_dir, "--base-model", read_active(models_dir)["full"]]
+    command = [sys.executable, "-m", "scripts.leak_worth", "--data", data, *base]
+    options = ["--steps", "30", "--duplicate-similarity", "0.9999"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    assert "10 copies of 10 of 21 test images" in done.stdout
+    rows = dict(re.findall(r"^\| (\w+) \| (\d.*) \|$", done.stdout, re.MULTILINE))
+    assert list(rows) == [view.value for view in STUDY_VIEWS]
+    before, after, clean_before, clean_after = map(float, rows["full"].split(" | "))
+    assert after - before > 20
+    assert clean_after - clean_before < after - before
