@@ -50,6 +50,13 @@ FLIPPED: Final[dict[View, View]] = {
 }
 """The view that a view becomes when the image is mirrored."""
 
+_MIRRORED: Final = {1: 2, 2: 1, 3: 4, 4: 3}
+
+
+def mirrored(quadrants: Iterable[int]) -> frozenset[int]:
+    """Return the quadrants that these become when the image is mirrored."""
+    return frozenset(_MIRRORED[quadrant] for quadrant in quadrants)
+
 
 class PixelArray(Protocol):
     """What NumPy arrays and torch tensors have in common, as far as masking goes."""

@@ -250,6 +250,11 @@ class TrainSettings(Wire):
     ema_decay: float = Field(0.999, ge=0, lt=1, description="Average of the weights over steps; 0 turns it off.")
     size: int = Field(48, ge=16, le=224, description="Height and width that the network reads, in pixels.")
     grow_from: int | None = Field(None, ge=16, le=224, description="Begin at this size and grow to `size`.")
+    mirror_average: bool = Field(
+        False,
+        description="Answer with the mean over a face and its mirror image: more accurate, twice the work. What is "
+        "hidden is then mirrored on half of the faces, since left-hidden faces are also read as right-hidden ones.",
+    )
     hide_after: float = Field(0.0, ge=0, lt=1, description="Show whole faces for this share of the run first.")
     hide_share: float = Field(1.0, ge=0, le=1, description="Share of the faces on which the view is applied.")
     other_share: float = Field(0.0, ge=0, lt=1, description="Share of the faces with any quadrants hidden instead.")
@@ -295,7 +300,7 @@ _OWN_FIELDS: dict[str, frozenset[str]] = {
     "train": frozenset({"view", "base_model", "teacher", "name", "settings"}),
     "fine-tune": frozenset({"view", "base_model", "teacher", "name", "settings"}),
     "evaluate": frozenset({"model", "views"}),
-    "export": frozenset({"model", "precision", "name"}),
+    "export": frozenset({"model", "precision", "mirror_average", "name"}),
     "study": frozenset({"name", "settings"}),
 }
 """The fields that a kind of job reads, beside `kind` and `dataset`."""
@@ -318,6 +323,9 @@ class JobRequest(Wire):
     model: str | None = Field(None, description="evaluate, export: the version, or `run:<job id>`.")
     views: list[View] | None = Field(None, min_length=1, description="evaluate: on which views; the five if absent.")
     precision: Precision = Field("int8", description="export: of the ONNX file's arithmetic.")
+    mirror_average: bool | None = Field(
+        None, description="export: average over a face and its mirror image; as the version does, if absent."
+    )
     name: str | None = Field(
         None,
         pattern=r"^[a-z0-9][a-z0-9-]{0,39}$",

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor
 
-from shared.masking import QUADRANTS, STUDY_VIEWS, View
+from shared.masking import QUADRANTS, STUDY_VIEWS, View, mirrored
 from shared.schemas import TrainSettings
 
 ERASED_AREA: Final = (0.02, 0.2)
@@ -35,6 +35,11 @@ class ViewMix:
     def draw(self, count: int, rng: np.random.Generator) -> list[frozenset[int]]:
         """Return `count` quadrant sets at random."""
         return [self.sets[index] for index in rng.choice(len(self.sets), size=count, p=self.weights)]
+
+    def mirrored(self) -> "ViewMix":
+        """Return the mix in which a set and its mirror image are drawn equally often."""
+        halves = tuple(weight / 2 for weight in self.weights)
+        return ViewMix((*self.sets, *map(mirrored, self.sets)), (*halves, *halves))
 
     def fixed(self, count: int) -> list[frozenset[int]]:
         """Return `count` quadrant sets in turn, for a validation that is the same every time."""

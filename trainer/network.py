@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
 from shared.errors import ModelFolderError
@@ -32,6 +32,28 @@ def build_network(architecture: str, *, max_pool: bool = False) -> nn.Module:
     if not max_pool:
         network.maxpool = nn.Identity()
     return network
+
+
+class MirrorAverage(nn.Module):
+    """A network that answers with the mean of its logits on a face and on its mirror image.
+
+    Args:
+        network: float32 (N, 3, S, S) to logits (N, 7). Its weights are shared, not copied.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return the logits (N, 7) of `faces`, float32 (N, 3, S, S)."""
+        logits: Tensor = self.network(torch.cat([faces, faces.flip(-1)]))
+        return logits.unflatten(0, (2, -1)).mean(dim=0)
+
+
+def as_served(network: nn.Module, *, mirror_average: bool) -> nn.Module:
+    """Return what answers: the network itself, or its average over a face and its mirror image."""
+    return MirrorAverage(network) if mirror_average else network
 
 
 def load_base(network: nn.Module, architecture: str, base_model: str, models_dir: Path) -> None:

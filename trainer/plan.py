@@ -30,7 +30,10 @@ class Plan:
         return end if stage == 2 else start + (end - start) * stage // 2 // 8 * 8
 
     def mix_at(self, step: int) -> ViewMix:
-        """Return what is hidden at a step: nothing before `hide_after`, then the view."""
-        hidden = step >= self.settings.hide_after * self.steps
+        """Return what is hidden at a step: nothing before `hide_after`, then the view; its mirror image too, if the
+        network will be asked for that as well."""
         settings = self.settings
-        return view_mix(self.train_on, settings.hide_share, settings.other_share) if hidden else view_mix("full")
+        if step < settings.hide_after * self.steps:
+            return view_mix("full")
+        mix = view_mix(self.train_on, settings.hide_share, settings.other_share)
+        return mix.mirrored() if settings.mirror_average else mix

@@ -6,7 +6,7 @@ import platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,12 +26,18 @@ from trainer.data import Dataset
 from trainer.devices import choose_arithmetic
 from trainer.evaluation import Forward, logits_of, measure
 from trainer.export import ExportSettings, export_model, onnx_forward
+from trainer.network import as_served
 from trainer.stopping import stoppable
 
+TEST_TIME: Final = {
+    False: "no test-time augmentation.",
+    True: "the file averages over a face and its mirror image, and does nothing else at test time.",
+}
+"""What is done at test time, by whether the file averages over mirror images."""
 PROTOCOL: Final = (
     "All images of the test split, each seen once by the exported file, nothing chosen on them; the epoch was chosen "
     "on a validation part of the training split, fixed by a hash of the pixels; training images that stand in the test "
-    "split too, or nearly so (see data.left_out), were left out; no test-time augmentation."
+    "split too, or nearly so (see data.left_out), were left out; "
 )
 INTENDED_USE: Final = (
     "Research on how much of an emotion can be read from part of a face. Labels are guesses of annotators at posed and "
@@ -39,6 +45,8 @@ INTENDED_USE: Final = (
     "medicine."
 )
 ORIGIN_FILE: Final = "origin.json"
+MIRROR_AVERAGE: Final = "mirror_average"
+"""In a card's `training`: whether the exported file averages over a face and its mirror image."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +113,17 @@ def _exported(
     """Return the version's files by name, in the run's folder, and its card."""
     run.set_progress(last.model_copy(update={"phase": "exporting"}))
     path = run.path / "export" / MODEL_FILE
-    exported = export_model(network, origin.input, data, origin.view, path, export)
+    averages = averages_mirrored(origin.training)
+    exported = export_model(as_served(network, mirror_average=averages), origin.input, data, origin.view, path, export)
     weights = path.with_name(WEIGHTS_FILE)
     save_weights(weights, network, half=True)
     run.set_progress(last.model_copy(update={"phase": "evaluating"}))
     forward, described = onnx_forward(path, export.threads), data.describe()
-    metrics = {"protocol": PROTOCOL, "export": exported, "test": measure_views(forward, data, origin.input)}
+    metrics = {
+        "protocol": PROTOCOL + TEST_TIME[averages],
+        "export": exported,
+        "test": measure_views(forward, data, origin.input),
+    }
     against = against_serving(models_dir, metrics, described["fingerprint"])
     card = {
         **{each.name: getattr(origin, each.name) for each in fields(origin)},
@@ -139,12 +152,18 @@ def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:
     return {
         "command": command_of(request),
         "request": request.model_dump(mode="json"),
+        MIRROR_AVERAGE: request.settings.mirror_average,
         "run": run.id,
         **json.loads((run.path / ORIGIN_FILE).read_text()),
         "seconds": rows[-1].seconds if rows else None,
         "best_epoch": best.epoch if best else None,
         "validation_accuracy": best.validation_accuracy if best else None,
     }
+
+
+def averages_mirrored(training: Mapping[str, Any]) -> bool:
+    """Return whether the file of a version with this `training` in its card averages over mirror images."""
+    return bool(training.get(MIRROR_AVERAGE, False))
 
 
 def command_of(request: JobRequest) -> str:

@@ -20,7 +20,7 @@ from trainer.distributed import ALONE, Group
 from trainer.errors import Stopped
 from trainer.export import ExportSettings
 from trainer.network import build_network, load_base, load_version
-from trainer.registration import Origin, describe_training, register
+from trainer.registration import MIRROR_AVERAGE, Origin, describe_training, register
 from trainer.settings import Settings
 from trainer.stopping import stoppable
 from trainer.study.answers import BATCH_SIZE, Answers, open_reader, split_of
@@ -159,12 +159,15 @@ def export_version(work: Work) -> str:
     source = request.model or ""
     network = load_version(models_dir, source)
     card = read_card(model_path(models_dir, source), verify=False)
+    training = {**card.training, "exported_from": card.id}
+    if request.mirror_average is not None:
+        training[MIRROR_AVERAGE] = request.mirror_average
     origin = Origin(
         name=request.name or card.name,
         view=card.view,
         architecture=card.architecture,
         input=card.input,
-        training={**card.training, "exported_from": card.id},
+        training=training,
     )
     settings = ExportSettings(request.precision, work.settings.threads)
     return work.register(origin, work.dataset(card.input.size), network, settings)

@@ -29,6 +29,7 @@ from trainer.devices import choose_arithmetic
 from trainer.distributed import ALONE, Group
 from trainer.errors import CheckpointError, DivergedError, Stopped
 from trainer.evaluation import accuracy, cross_entropy, logits_of, torch_forward
+from trainer.network import as_served
 from trainer.optimisation import average_of, build_optimizer, class_weights, distillation, learning_rate
 from trainer.plan import Plan
 from trainer.stopping import stoppable
@@ -164,7 +165,8 @@ class Run:
         part, size = self.data.validation, self.plan.settings.batch_size
         hidden = view_mix(self.plan.train_on).fixed(len(part))
         with self.arithmetic.autocast():
-            forward = torch_forward(self.shown(), self.device)
+            served = as_served(self.shown(), mirror_average=self.plan.settings.mirror_average)
+            forward = torch_forward(served, self.device)
             logits = logits_of(forward, part.faces, hidden, self.spec, batch_size=size)
         return cross_entropy(logits, part.labels), accuracy(logits, part.labels)
 

@@ -12,6 +12,7 @@ from shared.schemas import IMAGENET, Architecture, JobKind, ModelInfo, Precision
 from shared.study_plan import FINE_TUNING
 
 SOURCES: Final = {None: "Random weights", IMAGENET: "ImageNet weights (downloaded)"}
+AVERAGES: Final = {None: "As the version does", True: "Average over a face and its mirror image", False: "No average"}
 NO_TEACHER: Final = "No teacher"
 NONE_TRAINABLE: Final = "No version ships its weights, which this needs. Train one first."
 
@@ -66,7 +67,8 @@ def _export(models: Sequence[ModelInfo]) -> Fields | None:
         return None
     model = _version(trainable)
     precision = st.segmented_control("Precision", get_args(Precision), default="int8", required=True, key="precision")
-    return {"model": model.id, "precision": precision} if model else None
+    average = st.selectbox("Mirror average", list(AVERAGES), format_func=AVERAGES.__getitem__, key="mirror-average")
+    return {"model": model.id, "precision": precision, "mirror_average": average} if model else None
 
 
 def _study(models: Sequence[ModelInfo]) -> Fields:

@@ -18,7 +18,7 @@ from trainer.data import Dataset
 from trainer.evaluation import Forward
 from trainer.export import onnx_forward
 from trainer.network import build_network
-from trainer.registration import code_revision
+from trainer.registration import averages_mirrored, code_revision
 from trainer.study.answers import Reader
 from trainer.study.bootstrap import RESAMPLES
 
@@ -33,8 +33,7 @@ SELECTION: Final = (
 )
 EVALUATION: Final = (
     "All images of the test split under each view, read by the exported file; the validation part is fixed by a hash "
-    "of the pixels; training images that stand in the test split too, or nearly so, were left out; no test-time "
-    "augmentation."
+    "of the pixels; training images that stand in the test split too, or nearly so, were left out"
 )
 SEEN: Final = {
     "full": "whole faces",
@@ -55,13 +54,22 @@ def protocol_of(readers: Sequence[Reader], data: Dataset) -> Protocol:
         leaks=data.leaks,
         training=" ".join([*(training_words(card, cards) for card in cards.values()), "The cards hold all settings."]),
         selection=SELECTION,
-        evaluation=EVALUATION,
+        evaluation=evaluation_words(cards.values()),
         seeds=tuple(sorted({_settings(card).get("seed", 0) for card in cards.values()})),
         resamples=RESAMPLES,
         bootstrap_seed=BOOTSTRAP_SEED,
         created=utc_now(),
         revision=code_revision() or "",
     )
+
+
+def evaluation_words(cards: Collection[Card]) -> str:
+    """Return how a test image is seen and read; what the files do at test time as the cards tell it."""
+    averaging = [card.id for card in cards if averages_mirrored(card.training)]
+    if not averaging:
+        return f"{EVALUATION}; no test-time augmentation."
+    who = "each file averages" if len(averaging) == len(cards) else f"the files of {', '.join(averaging)} average"
+    return f"{EVALUATION}; {who} over a face and its mirror image, and nothing else is done at test time."
 
 
 def training_words(card: Card, studied: Collection[str]) -> str:

@@ -17,7 +17,7 @@ from shared.preprocessing import InputSpec
 from shared.schemas import Architecture
 from trainer.checkpoints import save_weights
 from trainer.errors import BaseModelError
-from trainer.network import WEIGHTS_FILE, build_network, load_base
+from trainer.network import WEIGHTS_FILE, as_served, build_network, load_base
 
 ARCHITECTURES = get_args(Architecture)
 
@@ -92,6 +92,16 @@ def test_without_the_max_pool_every_weight_still_fits_the_published_ones(archite
 def test_the_max_pool_is_kept_where_it_is_asked_for() -> None:
     assert isinstance(build_network("resnet18", max_pool=True).maxpool, nn.MaxPool2d)
     assert isinstance(build_network("resnet18").maxpool, nn.Identity)
+
+
+def test_an_average_over_mirror_images_answers_to_both_alike(trained: nn.Module) -> None:
+    network, faces = trained.eval(), torch.rand(3, 3, 16, 16)
+    with torch.inference_mode():
+        mean = (network(faces) + network(faces.flip(-1))) / 2
+        served = as_served(network, mirror_average=True)
+        assert torch.allclose(served(faces), mean, atol=1e-5)
+        assert torch.allclose(served(faces.flip(-1)), mean, atol=1e-5)
+    assert as_served(network, mirror_average=False) is network
 
 
 # --- starting from another model -------------------------------------------------------------------------------------

@@ -2,13 +2,16 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from shared.model_folder import list_models
+from shared.model_folder import Card, list_models, model_path, read_card
 from shared.run_folder import RunFolder
 from shared.schemas import JobRequest, JobState, TrainSettings
 from trainer import tasks
+from trainer.export import onnx_forward
 from trainer.runs import execute
 from trainer.settings import Settings
 from trainer.study.answers import BATCH_SIZE
@@ -59,6 +62,41 @@ def test_a_job_is_left_while_weights_are_fetched_from_a_server_that_sends_nothin
     end = execute(run, settings)
     assert end.state == JobState.CANCELLED
     assert "Stopped while fetching the weights" in (end.message or "")
+
+
+def test_a_version_may_average_over_mirror_images_and_be_exported_again_without(
+    drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data_dir=drawn_folder.parent,
+        runs_dir=tmp_path / "runs",
+        models_dir=tmp_path / "models",
+        device="cpu",
+        threads=1,
+    )
+    averaging = quick_settings.model_copy(update={"epochs": 2, "mirror_average": True})
+
+    def done(**asked: Any) -> Card:
+        run = RunFolder.create(settings.runs_dir, JobRequest(dataset=drawn_folder.name, **asked))
+        end = execute(run, settings)
+        assert end.state == JobState.FINISHED, end.message
+        return read_card(model_path(settings.models_dir, end.model or ""))
+
+    def is_mirrored(card: Card) -> bool:
+        """Return whether a face and its mirror image are answered alike."""
+        forward = onnx_forward(model_path(settings.models_dir, card.id) / card.file, threads=1)
+        faces = np.random.default_rng(0).normal(size=(5, 3, card.input.size, card.input.size)).astype(np.float32)
+        assert forward(faces[:1]).shape == (1, 7)
+        return bool(np.allclose(forward(faces), forward(faces[..., ::-1].copy()), atol=1e-3))
+
+    made = done(view="left", settings=averaging)
+    assert is_mirrored(made)
+    assert "averages over a face and its mirror image" in made.metrics["protocol"]
+    again = done(kind="export", model=made.id, name="again")
+    assert is_mirrored(again)
+    plain = done(kind="export", model=made.id, name="plain", mirror_average=False, precision="float32")
+    assert not is_mirrored(plain)
+    assert "no test-time augmentation" in plain.metrics["protocol"]
 
 
 def test_a_measurement_tells_its_speed_and_the_time_left_without_counting_what_was_kept() -> None:

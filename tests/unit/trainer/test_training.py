@@ -5,6 +5,7 @@ import itertools
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from shared.masking import QUADRANTS, View
 from shared.run_folder import RunFolder
 from shared.schemas import JobProgress, TrainSettings
 from tests.unit.trainer.dataset_files import pictures, write_zip
 from trainer import training
+from trainer.augmentation import step_rng
 from trainer.checkpoints import Position
 from trainer.data import Dataset, load_dataset
 from trainer.errors import CheckpointError, DivergedError, Stopped
@@ -455,6 +458,13 @@ def test_nothing_is_hidden_before_its_time(settings: TrainSettings) -> None:
     plan = Plan(settings.model_copy(update={"hide_after": 0.5}), "five", 56)
     whole = Plan(settings, "full", 56).mix_at(0)
     assert [plan.mix_at(step) == whole for step in range(plan.steps)] == [True] * 6 + [False] * 6
+
+
+def test_a_network_that_answers_to_mirror_images_too_learns_from_mirrored_halves(settings: TrainSettings) -> None:
+    plan = Plan(settings.model_copy(update={"mirror_average": True}), "left", 56)
+    drawn = Counter(plan.mix_at(0).draw(1000, step_rng(0, 0)))
+    assert set(drawn) == {QUADRANTS[View.LEFT], QUADRANTS[View.RIGHT]}
+    assert 400 < drawn[QUADRANTS[View.LEFT]] < 600
 
 
 def test_a_run_in_bfloat16_keeps_float32_weights(noise: Dataset, settings: TrainSettings, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from shared.model_folder import Card
 from shared.preprocessing import InputSpec
-from trainer.study.protocol import training_words
+from trainer.study.protocol import evaluation_words, training_words
 
 
 def card(view: str, counts: dict[str, int] | None = None, base: str | None = None, **settings: Any) -> Card:
@@ -53,6 +53,22 @@ def test_a_start_that_is_not_among_the_studys_versions_is_told_as_such(base: str
 def test_an_epoch_of_some_of_the_images_is_told_as_such() -> None:
     words = training_words(card("left", epochs=1, epoch_faces=10_240), ())
     assert ", 1 epoch of 10,240 of 24,581 images on left-hidden faces." in words
+
+
+@pytest.mark.parametrize(
+    ("averaging", "words"),
+    [
+        (set(), "left out; no test-time augmentation."),
+        ({"any", "left"}, "each file averages over a face and its mirror image"),
+        ({"any"}, "the files of any/2 average over a face and its mirror image"),
+    ],
+)
+def test_which_files_average_over_mirror_images_is_told(averaging: set[str], words: str) -> None:
+    cards = [
+        one.model_copy(update={"training": {**one.training, "mirror_average": one.name in averaging}})
+        for one in (card("any"), card("left"))
+    ]
+    assert words in evaluation_words(cards)
 
 
 def test_a_card_that_tells_nothing_of_its_training_is_told_as_far_as_it_goes() -> None:
