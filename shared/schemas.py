@@ -250,6 +250,9 @@ class TrainSettings(Wire):
     ema_decay: float = Field(0.999, ge=0, lt=1, description="Average of the weights over steps; 0 turns it off.")
     size: int = Field(48, ge=16, le=224, description="Height and width that the network reads, in pixels.")
     grow_from: int | None = Field(None, ge=16, le=224, description="Begin at this size and grow to `size`.")
+    freeze_statistics: bool = Field(
+        False, description="Keep the normalisation's means and variances of the version that it starts from."
+    )
     mirror_average: bool = Field(
         False,
         description="Answer with the mean over a face and its mirror image: more accurate, twice the work. What is "
@@ -355,6 +358,10 @@ class JobRequest(Wire):
             raise field_error("model", "must name the version")
         if self.settings.distill_weight and self.teacher is None and self.kind != "study":
             raise field_error("teacher", "must name the version that teaches, since settings.distill_weight is above 0")
+        if self.settings.freeze_statistics and self.base_model is None and self.kind != "study":
+            raise field_error(
+                "base_model", "must name what to start from, since settings.freeze_statistics keeps of it"
+            )
         if self.kind == "study" and self.name and len(self.name) > MAX_STUDY_NAME:
             raise field_error("name", f"must have at most {MAX_STUDY_NAME} characters; its models' names add a view")
         return self

@@ -33,7 +33,11 @@ class Step:
 
 def base_step(study: JobRequest) -> Step:
     """Return the first training: whole faces, from random weights, with the study's own settings."""
-    settings = study.settings.model_copy(update={"distill_weight": 0.0})  # it has no teacher
+    nothing_before = {
+        "distill_weight": 0.0,
+        "freeze_statistics": False,
+    }  # neither a teacher nor a version to start from
+    settings = study.settings.model_copy(update=nothing_before)
     request = JobRequest(
         kind="train", dataset=study.dataset, view=BASE, name=_model_name(study, BASE), settings=settings
     )

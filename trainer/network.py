@@ -34,6 +34,13 @@ def build_network(architecture: str, *, max_pool: bool = False) -> nn.Module:
     return network
 
 
+def freeze_statistics(network: nn.Module) -> None:
+    """Let batch normalisation use the means and variances that it has, and leave them as they are (until `train()`)."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
 class MirrorAverage(nn.Module):
     """A network that answers with the mean of its logits on a face and on its mirror image.
 
@@ -48,7 +55,7 @@ class MirrorAverage(nn.Module):
     def forward(self, faces: Tensor) -> Tensor:
         """Return the logits (N, 7) of `faces`, float32 (N, 3, S, S)."""
         logits: Tensor = self.network(torch.cat([faces, faces.flip(-1)]))
-        return logits.unflatten(0, (2, -1)).mean(dim=0)
+        return logits.reshape(2, -1, logits.shape[1]).mean(dim=0)
 
 
 def as_served(network: nn.Module, *, mirror_average: bool) -> nn.Module:

@@ -29,7 +29,7 @@ from trainer.devices import choose_arithmetic
 from trainer.distributed import ALONE, Group
 from trainer.errors import CheckpointError, DivergedError, Stopped
 from trainer.evaluation import accuracy, cross_entropy, logits_of, torch_forward
-from trainer.network import as_served
+from trainer.network import as_served, freeze_statistics
 from trainer.optimisation import average_of, build_optimizer, class_weights, distillation, learning_rate
 from trainer.plan import Plan
 from trainer.stopping import stoppable
@@ -135,6 +135,8 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.trained.train()
+        if settings.freeze_statistics:
+            freeze_statistics(self.network)
         blend = Blend.draw(len(indices), settings.mixup, rng)
         labels = self.labels[indices]
         with self.arithmetic.autocast():

@@ -27,6 +27,7 @@ GROUPS: Final = {
         "label_smoothing",
         "class_weights",
         "ema_decay",
+        "freeze_statistics",
     ),
     "Hiding": ("hide_after", "hide_share", "other_share"),
     "Augmentation": ("flip", "shift", "rotate_degrees", "zoom", "contrast", "erase", "mixup"),

@@ -109,6 +109,8 @@ def _seen(card: Card) -> str:
     settings = _settings(card)
     hidden, other = settings.get("hide_share", 1.0), settings.get("other_share", 0.0)
     words = SEEN.get(card.view, f"{card.view}-hidden faces")
+    if settings.get("mirror_average") and card.view in ("left", "right"):
+        words = "left-hidden and right-hidden faces alike"
     if hidden < 1 and card.view != "full":
         words += f", {(1 - hidden) * 100:.0f} % of them shown whole"
     if other:
@@ -132,6 +134,7 @@ def describe(reader: Reader) -> StudyModel:
         size_bytes=reader.path.stat().st_size,
         temperature=1.0,
         latency=latency(reader),
+        mirror_of=reader.card.training.get("mirror_of"),
     )
 
 

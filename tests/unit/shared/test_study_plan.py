@@ -38,6 +38,16 @@ def test_a_fine_tuning_has_an_epoch_at_least() -> None:
     assert {step.request.settings.epochs for step in fine_tuning_steps(one, "base")} == {1}
 
 
+def test_statistics_can_only_be_frozen_where_there_are_some_to_start_from() -> None:
+    frozen = TrainSettings(freeze_statistics=True)
+    study = STUDY.model_copy(update={"settings": frozen})
+    assert not base_step(study).request.settings.freeze_statistics
+    assert all(step.request.settings.freeze_statistics for step in fine_tuning_steps(study, "base"))
+    with pytest.raises(ValidationError) as refused:
+        JobRequest(dataset="faces.zip", settings=frozen)
+    assert [error["ctx"]["field"] for error in refused.value.errors()] == ["base_model"]
+
+
 def test_the_longest_name_of_a_study_fits_its_models_and_a_longer_one_is_refused_by_field(tmp_path: Path) -> None:
     longest = STUDY.model_copy(update={"name": "a" * 34})
     assert len(create_study(tmp_path, JobRequest.model_validate(longest.model_dump()))) == 7

@@ -467,6 +467,18 @@ def test_a_network_that_answers_to_mirror_images_too_learns_from_mirrored_halves
     assert 400 < drawn[QUADRANTS[View.LEFT]] < 600
 
 
+def test_statistics_that_are_frozen_stay_as_they_were_while_weights_learn(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    before = {key: value.clone() for key, value in small_network().state_dict().items()}
+    frozen = settings.model_copy(update={"freeze_statistics": True, "epochs": 1})
+    after = run_once(noise, frozen, tmp_path).state_dict()
+    statistics = {key for key in before if "running" in key}
+    assert statistics
+    assert all(torch.equal(before[key], after[key]) for key in statistics)
+    assert any(not torch.equal(before[key], after[key]) for key in before.keys() - statistics)
+
+
 def test_a_run_in_bfloat16_keeps_float32_weights(noise: Dataset, settings: TrainSettings, tmp_path: Path) -> None:
     network = run_once(noise, settings.model_copy(update={"precision": "bf16", "epochs": 1}), tmp_path)
     assert {value.dtype for value in network.parameters()} == {torch.float32}

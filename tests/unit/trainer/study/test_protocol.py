@@ -37,6 +37,12 @@ def test_a_specialist_that_also_saw_whole_faces_is_told_to_have() -> None:
     assert words.endswith("on upper-hidden faces, 10 % of them shown whole.")
 
 
+def test_a_specialist_that_also_reads_mirror_images_is_told_to_have_seen_both_halves_hidden() -> None:
+    words = training_words(card("left", mirror_average=True), ())
+    assert words.endswith("on left-hidden and right-hidden faces alike.")
+    assert training_words(card("lower", mirror_average=True), ()).endswith("on lower-hidden faces.")
+
+
 @pytest.mark.parametrize(
     ("base", "words"),
     [
