@@ -32,9 +32,10 @@ from trainer.network import load_version
 from trainer.training import Plan, Run
 
 BATCH_SIZE: Final = 64
+MAX_STEPS: Final = 1000
 SETTINGS: Final = {
-    **{"epochs": 1, "batch_size": BATCH_SIZE, "learning_rate": 5e-4, "warmup_steps": 50, "label_smoothing": 0},
-    **{"ema_decay": 0.99, "shift": 0.08, "rotate_degrees": 0, "zoom": 0, "contrast": 0, "erase": 0},
+    **{"batch_size": BATCH_SIZE, "learning_rate": 5e-4, "warmup_steps": 50, "label_smoothing": 0},
+    **{"ema_decay": 0, "shift": 0.08, "rotate_degrees": 0, "zoom": 0, "contrast": 0, "erase": 0},
 }
 """Augmented as in the original study: a crop with padding, and the mirror."""
 
@@ -60,7 +61,7 @@ def accuracies(network: nn.Module, data: Dataset, spec: InputSpec) -> Accuracies
 
 
 def learn_by_heart(network: nn.Module, known: Part, data: Dataset, settings: TrainSettings) -> nn.Module:
-    """Train on batches that are half copies, half other training faces, for one epoch; return the average network."""
+    """Train on batches that are half copies, half other training faces; return the network."""
     both = Part(
         np.concatenate([known.faces, data.train.faces]),
         np.concatenate([known.labels, data.train.labels]),
@@ -83,13 +84,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a zip, folder or CSV of FER2013")
     parser.add_argument("--base-model", required=True, help="the version to go on from")
     parser.add_argument("--models", type=Path, default=Path("models"), help="the models folder")
-    parser.add_argument("--steps", type=int, default=1000, help="of 64 faces each (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=MAX_STEPS, help="of 64 faces each (default: %(default)s)")
     parser.add_argument(
         "--duplicate-similarity", type=float, default=0.96, help="from which on two are one (default: %(default)s)"
     )
     arguments = parser.parse_args()
+    if not 1 <= arguments.steps <= MAX_STEPS:
+        parser.error(f"--steps must be 1 to {MAX_STEPS}")
     like, spec = arguments.duplicate_similarity, read_card(model_path(arguments.models, arguments.base_model)).input
-    settings = TrainSettings(size=spec.size, epoch_faces=BATCH_SIZE * arguments.steps, **SETTINGS)
+    settings = TrainSettings(size=spec.size, epochs=arguments.steps, epoch_faces=BATCH_SIZE, **SETTINGS)
     data = load_dataset(arguments.data, size=spec.size, duplicate_similarity=like)
     known = copies(arguments.data, like, spec.size)
     network = load_version(arguments.models, arguments.base_model)
