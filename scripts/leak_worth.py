@@ -5,10 +5,11 @@
 goes on from a released version, which was trained without them, half on the copies and half on other training faces,
 under the study's five views, until it knows the copies well. It prints the accuracy on the whole test set and on its
 clean part (the images without a copy), before and after: what the whole gains and the clean part does not is no skill.
-Nothing is kept; the network is not registered. On two cores half an hour.
+Nothing is kept; the network is not registered.
 """
 
 import argparse
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import nn
 from tqdm import trange
 
 from shared.dataset_images import read_images
+from shared.errors import HalffaceError
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import model_path, read_card
 from shared.preprocessing import InputSpec
@@ -78,8 +80,8 @@ def learn_by_heart(network: nn.Module, known: Part, data: Dataset, settings: Tra
     return run.shown().eval()
 
 
-def main() -> None:
-    """Print the table, Markdown."""
+def main() -> int:
+    """Print the table, Markdown; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a zip, folder or CSV of FER2013")
     parser.add_argument("--base-model", required=True, help="the version to go on from")
@@ -91,10 +93,22 @@ def main() -> None:
     arguments = parser.parse_args()
     if not 1 <= arguments.steps <= MAX_STEPS:
         parser.error(f"--steps must be 1 to {MAX_STEPS}")
+    try:
+        _measure(arguments)
+    except HalffaceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _measure(arguments: argparse.Namespace) -> None:
+    """Raises HalffaceError: data or version cannot be used, or there are no copies."""
     like, spec = arguments.duplicate_similarity, read_card(model_path(arguments.models, arguments.base_model)).input
     settings = TrainSettings(size=spec.size, epochs=arguments.steps, epoch_faces=BATCH_SIZE, **SETTINGS)
     data = load_dataset(arguments.data, size=spec.size, duplicate_similarity=like)
     known = copies(arguments.data, like, spec.size)
+    if not len(known):
+        raise HalffaceError(f"{arguments.data.name} holds no copy of a test image in its training split.")
     network = load_version(arguments.models, arguments.base_model)
     before = accuracies(network, data, spec)
     after = accuracies(learn_by_heart(network, known, data, settings), data, spec)
@@ -107,4 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,17 +18,18 @@ from trainer.study.answers import BATCH_SIZE
 from trainer.tasks import Pace
 
 
+def settings_in(folder: Path, data: Path) -> Settings:
+    """Return where runs and models lie, and one thread."""
+    return Settings(
+        data_dir=data.parent, runs_dir=folder / "runs", models_dir=folder / "models", device="cpu", threads=1
+    )
+
+
 @pytest.mark.parametrize("phase", ["loading", "exporting"])
 def test_a_job_that_is_cancelled_before_or_after_its_training_is_left_and_can_be_resumed(
     phase: str, drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path
 ) -> None:
-    settings = Settings(
-        data_dir=drawn_folder.parent,
-        runs_dir=tmp_path / "runs",
-        models_dir=tmp_path / "models",
-        device="cpu",
-        threads=1,
-    )
+    settings = settings_in(tmp_path, drawn_folder)
     asked = JobRequest(dataset=drawn_folder.name, settings=quick_settings.model_copy(update={"epochs": 1}))
     run = RunFolder.create(settings.runs_dir, asked)
 
@@ -67,13 +68,7 @@ def test_a_job_is_left_while_weights_are_fetched_from_a_server_that_sends_nothin
 def test_a_version_may_average_over_mirror_images_and_be_exported_again_without(
     drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path
 ) -> None:
-    settings = Settings(
-        data_dir=drawn_folder.parent,
-        runs_dir=tmp_path / "runs",
-        models_dir=tmp_path / "models",
-        device="cpu",
-        threads=1,
-    )
+    settings = settings_in(tmp_path, drawn_folder)
     averaging = quick_settings.model_copy(update={"epochs": 2, "mirror_average": True})
 
     def done(**asked: Any) -> Card:

@@ -143,7 +143,7 @@ def with_other_figures(study: StudyResult) -> StudyResult:
 
     def more(figures: Any, name: str) -> Any:
         wrong = getattr(figures, name)
-        return figures.model_copy(update={name: wrong.model_copy(update={"value": wrong.value + 0.8})})
+        return figures.model_copy(update={name: wrong.model_copy(update={"value": wrong.value + 0.1})})
 
     cells = []
     for cell in study.cells:
