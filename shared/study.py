@@ -107,7 +107,6 @@ class StudyModel(Frozen):
     size_bytes: int = Field(ge=0, description="The ONNX file's size.")
     temperature: Rounded = Field(description="Logits divided by this are calibrated; fitted on validation images.")
     latency: Latency | None = None
-    mirror_of: Slot | None = Field(None, description="It is this model mirrored: no training of its own.")
 
 
 # --- one model on one view -------------------------------------------------------------------------------------------

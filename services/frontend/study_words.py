@@ -188,10 +188,9 @@ def model_row(model: StudyModel, study: StudyResult) -> dict[str, str]:
     """Return a model's line in the table of speed and size, with its accuracy on its own view (`any`: whole faces)."""
     cell = study.cell(model.slot, "full" if model.slot == "any" else model.slot)
     latency = model.latency
-    version = f"{model.version}, {NAMES[model.mirror_of].lower()} mirrored" if model.mirror_of else model.version
     return {
         "Trained with": NAMES[model.slot],
-        "Version": version,
+        "Version": model.version,
         "Network": f"{model.architecture}, {model.parameters / 1e6:.1f} M",
         "Accuracy, %": with_interval(cell.metrics.accuracy) if cell else "–",
         "File, MB": f"{model.size_bytes / 1e6:.1f}",

@@ -134,7 +134,6 @@ def describe(reader: Reader) -> StudyModel:
         size_bytes=reader.path.stat().st_size,
         temperature=1.0,
         latency=latency(reader),
-        mirror_of=reader.card.training.get("mirror_of"),
     )
 
 
