@@ -42,8 +42,8 @@ PARITY_FACES: Final = 2000
 MIN_AGREEMENT: Final = 0.99
 MAX_ACCURACY_LOSS: Final = 0.003
 FLOAT_SHARES: Final = (0.0, 0.25, 0.5, 0.55, 0.75)
-"""Shares of the convolutions, from the input on, that stay in float32; tried in turn until the parity check passes. Of
-a ResNet18, a convolution more than half costs 0.9 MB, a quarter of them more 6 MB."""
+"""Shares of the convolutions, from the input on, that stay in float32; tried in turn until the parity check passes. The
+eleventh convolution of a ResNet18 is small: with it in float32 too, the file is 0.1 MB larger, with fifteen 6 MB."""
 
 OPSET: Final = 18
 
