@@ -23,6 +23,9 @@ CURVE_POINTS: Final = 60
 Rounded = Annotated[float, AfterValidator(lambda value: round(value, 4)), Field(allow_inf_nan=False)]
 """A finite number, kept to four digits after the point."""
 
+Figure = Annotated[float, AfterValidator(lambda value: round(value, 8)), Field(allow_inf_nan=False)]
+"""A finite number that is shown in per cent with one digit, kept finer: 61.145 is 61.1, and 61.15 would be 61.2."""
+
 PValue = Annotated[float, AfterValidator(lambda value: float(f"{value:.3g}")), Field(ge=0, le=1)]
 """A probability, kept to three significant digits, since small ones matter."""
 
@@ -47,9 +50,9 @@ class Frozen(BaseModel):
 class Estimate(Frozen):
     """A figure and its 95 % interval; an end is null where no interval was taken or it has no bound."""
 
-    value: Rounded
-    low: Rounded | None = None
-    high: Rounded | None = None
+    value: Figure
+    low: Figure | None = None
+    high: Figure | None = None
 
 
 # --- protocol and models ---------------------------------------------------------------------------------------------

@@ -29,10 +29,17 @@ def test_a_cell_is_found_by_model_view_and_part() -> None:
     assert STUDY.cell("any", "diagonal") is None
 
 
-def test_numbers_are_kept_to_four_digits_and_p_to_three_that_count() -> None:
-    assert Estimate(value=0.123456, low=0.1).value == 0.1235
+def test_numbers_are_kept_to_four_digits_figures_to_eight_and_p_to_three_that_count() -> None:
+    assert Curve(name="macro", x=(0.123456,), y=(0.1,)).x == (0.1235,)
+    assert Estimate(value=0.1234567891, low=0.1).value == 0.12345679
     known = STUDY.tests[0].model_dump()
     assert PairedTest.model_validate(known | {"p": 1.23456e-40}).p == 1.23e-40
+
+
+def test_a_kept_figure_is_shown_in_per_cent_as_the_figure_itself_would_be() -> None:
+    images = 7_178
+    kept = [Estimate(value=right / images).value for right in range(images + 1)]
+    assert [f"{value * 100:.1f}" for value in kept] == [f"{right / images * 100:.1f}" for right in range(images + 1)]
 
 
 def test_what_is_no_number_or_no_probability_is_refused() -> None:
