@@ -137,7 +137,7 @@ def test_the_shipped_file_gives_the_accuracy_that_was_told_and_lies_alone(
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize(("float_share", "quantised"), [(0.0, 20), (0.5, 10)])
+@pytest.mark.parametrize(("float_share", "quantised"), [(0.0, 20), (0.5, 10), (0.55, 9)])
 def test_int8_keeps_to_seven_bits_for_as_many_convolutions_as_asked_and_takes_any_batch(
     float_share: float, quantised: int, float32: Path, drawn_data: Dataset, spec: InputSpec, tmp_path: Path
 ) -> None:
