@@ -32,9 +32,9 @@ LIMITS: Final = (
 
 MIRROR_LIMIT: Final = (
     "Training mirrors every second face before it hides a half, so the left and the right specialist learn the same "
-    "task, and the one may be the other mirrored. This compares the halves of the test faces, left and right as seen "
-    "in the picture, and says nothing of the halves of the brain or of the person's own left and right where pictures "
-    "were mirrored before they came into FER2013."
+    "task. This compares the halves of the test faces, left and right as seen in the picture, and says nothing of the "
+    "halves of the brain or of the person's own left and right where pictures were mirrored before they came into "
+    "FER2013."
 )
 
 
