@@ -34,7 +34,15 @@ class Commands:
             "TRAINER_DEVICE": "cpu",
         }
         command = [sys.executable, "-m", "trainer", *words]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # whatever a shell starts with `&` ignores Ctrl-C, and so would what the tests start
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
 
 
 @pytest.fixture
