@@ -34,6 +34,7 @@ from trainer.augmentation import view_mix
 from trainer.data import Dataset
 from trainer.errors import ExportError
 from trainer.evaluation import Forward, Logits, accuracy, logits_of, torch_forward
+from trainer.stopping import unbroken
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def write_float32(network: nn.Module, spec: InputSpec, path: Path) -> None:
     """Write `network` as float32 ONNX: `input` (N, C, S, S) to `logits` (N, 7), any N."""
     example = torch.zeros(2, spec.channels, spec.size, spec.size)
     batch = torch.export.Dim("batch", min=1)
-    with _quiet():
+    with unbroken(), _quiet():
         torch.onnx.export(
             network.eval(),
             (example,),

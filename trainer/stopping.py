@@ -5,6 +5,7 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 from trainer.errors import Stopped
@@ -13,8 +14,25 @@ POLL_SECONDS: Final = 0.5
 SIGNAL: Final = signal.SIGUSR1
 
 
+_held: ContextVar[bool] = ContextVar("held", default=False)
+
+
 class _Wish(BaseException):
     """The wish to stop, on its way out of the block; no library that catches `Exception` holds it up."""
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """Do what the block does to its end, within `stoppable`; a wish to stop is heeded after it.
+
+    For libraries that call back into Python from their own code, which no foreign exception may cross: broken off,
+    PyTorch's exporter fails with an error of its own, or ends the process.
+    """
+    token = _held.set(True)
+    try:
+        yield
+    finally:
+        _held.reset(token)
 
 
 @contextmanager
@@ -26,7 +44,7 @@ def stoppable(stop_asked: Callable[[], bool], doing: str) -> Iterator[None]:
 
     Args:
         stop_asked: whether to stop; called twice a second.
-        doing: what the block does, for the sentence. It must be safe to break off anywhere.
+        doing: what the block does, for the sentence. It must be safe to break off anywhere but where it is `unbroken`.
 
     Raises:
         Stopped: somebody asked to stop.
@@ -42,7 +60,7 @@ def stoppable(stop_asked: Callable[[], bool], doing: str) -> Iterator[None]:
                 signal.pthread_kill(main, SIGNAL)
 
     def leave(number: int, frame: types.FrameType | None) -> None:
-        if not over.is_set():
+        if not over.is_set() and not _held.get():
             raise _Wish
 
     before = signal.signal(SIGNAL, leave)

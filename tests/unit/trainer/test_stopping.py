@@ -8,7 +8,7 @@ import time
 import pytest
 
 from trainer.errors import Stopped
-from trainer.stopping import SIGNAL, stoppable
+from trainer.stopping import SIGNAL, stoppable, unbroken
 
 
 def work() -> None:
@@ -43,6 +43,25 @@ def test_a_wish_that_comes_later_is_heeded_too() -> None:
     with pytest.raises(Stopped), stoppable(wished.is_set, "reading"):
         work()
     timer.join()
+
+
+def test_what_must_not_be_broken_off_is_done_to_its_end_and_the_wish_is_heeded_after_it() -> None:
+    asked, done = threading.Event(), []
+
+    def stop_asked() -> bool:
+        asked.set()
+        return True
+
+    def export() -> None:
+        with unbroken():
+            assert asked.wait(10)
+            time.sleep(0.1)  # the signal is here by now
+            done.append("export")
+        work()
+
+    with pytest.raises(Stopped), stoppable(stop_asked, "exporting"):
+        export()
+    assert done == ["export"]
 
 
 def test_an_error_of_the_work_itself_comes_out_as_it_is() -> None:
