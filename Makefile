@@ -21,8 +21,9 @@ help: ## list the commands
 up: $(VENV)/.stack ## run the whole stack here, without Docker; Ctrl-C stops it
 	@$(BIN)/python -m scripts.up
 
+# a process of the tests that dies is not replaced: by files, xdist then gives out work that is done, and waits for ever
 test: $(VENV)/.dev ## pass the tests, files side by side; one file: make test TESTS=tests/that/file.py
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-long: $(VENV)/.dev ## pass the tests that take minutes each: a night with kills, a study through the queue
 	@$(BIN)/python -m pytest -m long $(TESTS)
