@@ -34,6 +34,8 @@ from trainer.augmentation import view_mix
 from trainer.data import Dataset
 from trainer.errors import ExportError
 from trainer.evaluation import Forward, Logits, accuracy, logits_of, torch_forward
+from trainer.network import as_served
+from trainer.size_average import average_sizes
 from trainer.stopping import unbroken
 
 log = logging.getLogger(__name__)
@@ -63,10 +65,12 @@ def onnx_forward(path: Path, threads: int = 0) -> Forward:
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """How to export: the arithmetic to try for, and the CPU threads of what is measured (0: as many as cores)."""
+    """How to export: the arithmetic to try for, the CPU threads of what is measured (0: as many as cores), and whether
+    the file averages over two sizes."""
 
     precision: Precision = "int8"
     threads: int = 0
+    size_average: bool = False
 
 
 def export_model(
@@ -80,7 +84,7 @@ def export_model(
     """Write the network as ONNX with a dynamic batch: int8 if asked for and if it passes the parity check, or float32.
 
     Args:
-        network: float32, on the CPU.
+        network: float32, on the CPU; it averages over mirror images itself, if it is to.
         spec: what it reads.
         data: its training part calibrates, its validation part checks.
         train_on: what was hidden while training.
@@ -94,15 +98,17 @@ def export_model(
         ExportError: the float32 file, too, does not answer as the network does.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    check = _Check(network, spec, data, train_on, settings.threads)
+    served = as_served(network, mirror_average=False, size_average=settings.size_average)
+    check = _Check(served, spec, data, train_on, settings.threads)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        single, quantised = Path(folder, "float32.onnx"), Path(folder, "int8.onnx")
+        single, averaged = Path(folder, "float32.onnx"), settings.size_average
         write_float32(network, spec, single)
-        figures = {"float32": check.figures(single)}
+        shipped, file = "float32", _answering(single, averaged=averaged)
+        figures = {"float32": check.figures(file)}
         require_parity("float32", figures["float32"])
-        shipped, file = "float32", single
         for share in FLOAT_SHARES if settings.precision == "int8" else ():
-            write_int8(single, data, train_on, spec, quantised, float_share=share)
+            write_int8(single, data, train_on, spec, Path(folder, "int8.onnx"), float_share=share)
+            quantised = _answering(Path(folder, "int8.onnx"), averaged=averaged)
             name = "int8" if share == 0 else f"int8, first {share:.0%} of the convolutions in float32"
             figures[name] = check.figures(quantised)
             try:
@@ -114,6 +120,14 @@ def export_model(
                 break
         shutil.copyfile(file, path)
     return {"shipped": shipped, "size_bytes": path.stat().st_size, "parity": figures}
+
+
+def _answering(path: Path, *, averaged: bool) -> Path:
+    """Return the file that answers: `path` itself, or another beside it that averages over two sizes."""
+    if not averaged:
+        return path
+    average_sizes(path, path.with_stem(f"{path.stem}-averaged"))
+    return path.with_stem(f"{path.stem}-averaged")
 
 
 class _Check:

@@ -19,6 +19,7 @@ from shared.labels import LABELS
 from shared.model_folder import WEIGHTS_FILE, Card, model_path, read_card
 from shared.schemas import IMAGENET
 from trainer.errors import BaseModelError
+from trainer.size_average import SizeAverage
 
 
 def build_network(architecture: str, *, max_pool: bool = False) -> nn.Module:
@@ -58,9 +59,10 @@ class MirrorAverage(nn.Module):
         return logits.reshape(2, -1, logits.shape[1]).mean(dim=0)
 
 
-def as_served(network: nn.Module, *, mirror_average: bool) -> nn.Module:
-    """Return what answers: the network itself, or its average over a face and its mirror image."""
-    return MirrorAverage(network) if mirror_average else network
+def as_served(network: nn.Module, *, mirror_average: bool, size_average: bool = False) -> nn.Module:
+    """Return what answers: the network itself, or its average over a face's mirror image, over two sizes, or both."""
+    mirrored = MirrorAverage(network) if mirror_average else network
+    return SizeAverage(mirrored) if size_average else mirrored
 
 
 def load_base(network: nn.Module, architecture: str, base_model: str, models_dir: Path) -> None:

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -29,11 +29,6 @@ from trainer.export import ExportSettings, export_model, onnx_forward
 from trainer.network import as_served
 from trainer.stopping import stoppable
 
-TEST_TIME: Final = {
-    False: "no test-time augmentation.",
-    True: "the file averages over a face and its mirror image, and does nothing else at test time.",
-}
-"""What is done at test time, by whether the file averages over mirror images."""
 PROTOCOL: Final = (
     "All images of the test split, each seen once by the exported file, nothing chosen on them; the epoch was chosen "
     "on a validation part of the training split, fixed by a hash of the pixels; training images that stand in the test "
@@ -47,6 +42,9 @@ INTENDED_USE: Final = (
 ORIGIN_FILE: Final = "origin.json"
 MIRROR_AVERAGE: Final = "mirror_average"
 """In a card's `training`: whether the exported file averages over a face and its mirror image."""
+SIZE_AVERAGE: Final = "size_average"
+"""In a card's `training`: whether the exported file averages over two sizes of a face."""
+NO_AVERAGE: Final = "no test-time augmentation"
 
 
 @dataclass(frozen=True)
@@ -113,14 +111,15 @@ def _exported(
     """Return the version's files by name, in the run's folder, and its card."""
     run.set_progress(last.model_copy(update={"phase": "exporting"}))
     path = run.path / "export" / MODEL_FILE
-    averages = averages_mirrored(origin.training)
-    exported = export_model(as_served(network, mirror_average=averages), origin.input, data, origin.view, path, export)
+    served = as_served(network, mirror_average=bool(origin.training.get(MIRROR_AVERAGE)))
+    settings = replace(export, size_average=bool(origin.training.get(SIZE_AVERAGE)))
+    exported = export_model(served, origin.input, data, origin.view, path, settings)
     weights = path.with_name(WEIGHTS_FILE)
     save_weights(weights, network, half=True)
     run.set_progress(last.model_copy(update={"phase": "evaluating"}))
     forward, described = onnx_forward(path, export.threads), data.describe()
     metrics = {
-        "protocol": PROTOCOL + TEST_TIME[averages],
+        "protocol": f"{PROTOCOL}{_test_time(origin.training)}.",
         "export": exported,
         "test": measure_views(forward, data, origin.input),
     }
@@ -153,6 +152,7 @@ def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:
         "command": command_of(request),
         "request": request.model_dump(mode="json"),
         MIRROR_AVERAGE: request.settings.mirror_average,
+        SIZE_AVERAGE: request.settings.size_average,
         "run": run.id,
         **json.loads((run.path / ORIGIN_FILE).read_text()),
         "seconds": rows[-1].seconds if rows else None,
@@ -161,9 +161,19 @@ def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:
     }
 
 
-def averages_mirrored(training: Mapping[str, Any]) -> bool:
-    """Return whether the file of a version with this `training` in its card averages over mirror images."""
-    return bool(training.get(MIRROR_AVERAGE, False))
+def average_words(training: Mapping[str, Any]) -> str:
+    """Return over what the file of a version with this `training` in its card averages; nothing if it does not."""
+    words = {
+        (True, False): "over a face and its mirror image",
+        (False, True): "over two sizes of a face",
+        (True, True): "over a face and its mirror image, each at two sizes",
+    }
+    return words.get((bool(training.get(MIRROR_AVERAGE)), bool(training.get(SIZE_AVERAGE))), "")
+
+
+def _test_time(training: Mapping[str, Any]) -> str:
+    words = average_words(training)
+    return f"the file averages {words}, and does nothing else at test time" if words else NO_AVERAGE
 
 
 def command_of(request: JobRequest) -> str:

@@ -20,7 +20,7 @@ from trainer.distributed import ALONE, Group
 from trainer.errors import Stopped
 from trainer.export import ExportSettings
 from trainer.network import build_network, load_base, load_version
-from trainer.registration import MIRROR_AVERAGE, Origin, describe_training, register
+from trainer.registration import MIRROR_AVERAGE, SIZE_AVERAGE, Origin, describe_training, register
 from trainer.settings import Settings
 from trainer.stopping import stoppable
 from trainer.study.answers import BATCH_SIZE, Answers, open_reader, split_of
@@ -160,8 +160,9 @@ def export_version(work: Work) -> str:
     network = load_version(models_dir, source)
     card = read_card(model_path(models_dir, source), verify=False)
     training = {**card.training, "exported_from": card.id}
-    if request.mirror_average is not None:
-        training[MIRROR_AVERAGE] = request.mirror_average
+    for option in (MIRROR_AVERAGE, SIZE_AVERAGE):
+        if (asked := getattr(request, option)) is not None:
+            training[option] = asked
     origin = Origin(
         name=request.name or card.name,
         view=card.view,

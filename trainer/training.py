@@ -167,7 +167,8 @@ class Run:
         part, size = self.data.validation, self.plan.settings.batch_size
         hidden = view_mix(self.plan.train_on).fixed(len(part))
         with self.arithmetic.autocast():
-            served = as_served(self.shown(), mirror_average=self.plan.settings.mirror_average)
+            settings = self.plan.settings
+            served = as_served(self.shown(), mirror_average=settings.mirror_average, size_average=settings.size_average)
             forward = torch_forward(served, self.device)
             logits = logits_of(forward, part.faces, hidden, self.spec, batch_size=size)
         return cross_entropy(logits, part.labels), accuracy(logits, part.labels)

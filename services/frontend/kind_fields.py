@@ -12,7 +12,12 @@ from shared.schemas import IMAGENET, Architecture, JobKind, ModelInfo, Precision
 from shared.study_plan import FINE_TUNING
 
 SOURCES: Final = {None: "Random weights", IMAGENET: "ImageNet weights (downloaded)"}
-AVERAGES: Final = {None: "As the version does", True: "Average over a face and its mirror image", False: "No average"}
+MIRROR_AVERAGES: Final = {
+    None: "As the version does",
+    True: "Average over a face and its mirror image",
+    False: "No average",
+}
+SIZE_AVERAGES: Final = {None: "As the version does", True: "Average over two sizes of a face", False: "No average"}
 NO_TEACHER: Final = "No teacher"
 NONE_TRAINABLE: Final = "No version ships its weights, which this needs. Train one first."
 
@@ -67,8 +72,10 @@ def _export(models: Sequence[ModelInfo]) -> Fields | None:
         return None
     model = _version(trainable)
     precision = st.segmented_control("Precision", get_args(Precision), default="int8", required=True, key="precision")
-    average = st.selectbox("Mirror average", list(AVERAGES), format_func=AVERAGES.__getitem__, key="mirror-average")
-    return {"model": model.id, "precision": precision, "mirror_average": average} if model else None
+    mirrored = _average("Mirror average", MIRROR_AVERAGES, "mirror-average")
+    sizes = _average("Size average", SIZE_AVERAGES, "size-average")
+    asked = {"precision": precision, "mirror_average": mirrored, "size_average": sizes}
+    return {"model": model.id, **asked} if model else None
 
 
 def _study(models: Sequence[ModelInfo]) -> Fields:
@@ -96,6 +103,11 @@ def _view(place: Any) -> str:
             help="The network learns from faces of which this part is black.",
         )
     )
+
+
+def _average(label: str, words_of: Mapping[bool | None, str], key: str) -> bool | None:
+    """Return whether the exported file is to average; None is as the version does."""
+    return st.selectbox(label, list(words_of), format_func=words_of.__getitem__, key=key)
 
 
 def _settings(

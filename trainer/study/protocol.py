@@ -3,6 +3,7 @@
 import platform
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from trainer.data import Dataset
 from trainer.evaluation import Forward
 from trainer.export import onnx_forward
 from trainer.network import build_network
-from trainer.registration import averages_mirrored, code_revision
+from trainer.registration import NO_AVERAGE, average_words, code_revision
 from trainer.study.answers import Reader
 from trainer.study.bootstrap import RESAMPLES
 
@@ -65,11 +66,17 @@ def protocol_of(readers: Sequence[Reader], data: Dataset) -> Protocol:
 
 def evaluation_words(cards: Collection[Card]) -> str:
     """Return how a test image is seen and read; what the files do at test time as the cards tell it."""
-    averaging = [card.id for card in cards if averages_mirrored(card.training)]
+    averaging = defaultdict(list)
+    for card in cards:
+        if over := average_words(card.training):
+            averaging[over].append(card.id)
     if not averaging:
-        return f"{EVALUATION}; no test-time augmentation."
-    who = "each file averages" if len(averaging) == len(cards) else f"the files of {', '.join(averaging)} average"
-    return f"{EVALUATION}; {who} over a face and its mirror image, and nothing else is done at test time."
+        return f"{EVALUATION}; {NO_AVERAGE}."
+    if list(map(len, averaging.values())) == [len(cards)]:
+        words = f"each file averages {next(iter(averaging))}"
+    else:
+        words = "; ".join(f"the files of {', '.join(ids)} average {over}" for over, ids in averaging.items())
+    return f"{EVALUATION}; {words}; nothing else is done at test time."
 
 
 def training_words(card: Card, studied: Collection[str]) -> str:

@@ -65,7 +65,7 @@ def test_a_job_is_left_while_weights_are_fetched_from_a_server_that_sends_nothin
     assert "Stopped while fetching the weights" in (end.message or "")
 
 
-def test_a_version_may_average_over_mirror_images_and_be_exported_again_without(
+def test_a_version_may_average_over_mirror_images_and_sizes_and_be_exported_again_without(
     drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path
 ) -> None:
     settings = settings_in(tmp_path, drawn_folder)
@@ -89,7 +89,11 @@ def test_a_version_may_average_over_mirror_images_and_be_exported_again_without(
     assert "averages over a face and its mirror image" in made.metrics["protocol"]
     again = done(kind="export", model=made.id, name="again")
     assert is_mirrored(again)
-    plain = done(kind="export", model=made.id, name="plain", mirror_average=False, precision="float32")
+    sizes = done(kind="export", model=made.id, name="sizes", size_average=True)
+    assert is_mirrored(sizes)
+    assert "averages over a face and its mirror image, each at two sizes" in sizes.metrics["protocol"]
+    assert sizes.metrics["export"]["shipped"].startswith("int8")
+    plain = done(kind="export", model=sizes.id, name="plain", mirror_average=False, size_average=False)
     assert not is_mirrored(plain)
     assert "no test-time augmentation" in plain.metrics["protocol"]
 

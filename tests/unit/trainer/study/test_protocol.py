@@ -62,16 +62,22 @@ def test_an_epoch_of_some_of_the_images_is_told_as_such() -> None:
 
 
 @pytest.mark.parametrize(
-    ("averaging", "words"),
+    ("mirrored", "sizes", "words"),
     [
-        (set(), "left out; no test-time augmentation."),
-        ({"any", "left"}, "each file averages over a face and its mirror image"),
-        ({"any"}, "the files of any/2 average over a face and its mirror image"),
+        (set(), set(), "left out; no test-time augmentation."),
+        ({"any", "left"}, set(), "; each file averages over a face and its mirror image; nothing else"),
+        ({"any"}, set(), "; the files of any/2 average over a face and its mirror image; nothing else"),
+        ({"any", "left"}, {"any", "left"}, "; each file averages over a face and its mirror image, each at two sizes;"),
+        ({"any"}, {"left"}, "of any/2 average over a face and its mirror image; the files of left/2 average over two"),
     ],
 )
-def test_which_files_average_over_mirror_images_is_told(averaging: set[str], words: str) -> None:
+def test_which_files_average_over_what_is_told(mirrored: set[str], sizes: set[str], words: str) -> None:
     cards = [
-        one.model_copy(update={"training": {**one.training, "mirror_average": one.name in averaging}})
+        one.model_copy(
+            update={
+                "training": {**one.training, "mirror_average": one.name in mirrored, "size_average": one.name in sizes}
+            }
+        )
         for one in (card("any"), card("left"))
     ]
     assert words in evaluation_words(cards)

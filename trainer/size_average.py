@@ -1,0 +1,117 @@
+"""Answers with the mean over a face that is a little smaller and one that is a little larger, within the exported file:
+multi-scale evaluation (Simonyan & Zisserman 2014, section 4.2).
+
+The two sizes were chosen on the validation part (docs/experiments.md): 5/6 of the input, which the network reads as it
+is, and 13/12 of it, cut to the input's size around the middle, so that a hidden half stays a half. Both are bilinear.
+An ONNX file gets the average after quantisation: its nodes are laid out twice, its weights stay where they are.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+from onnx import NodeProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+SMALLER: Final = 5 / 6
+LARGER: Final = 13 / 12
+
+
+def sizes_of(size: int) -> tuple[int, int]:
+    """Return the two sizes in pixels, for a network that reads faces of `size`: 40 and 52 for 48."""
+    return round(size * SMALLER), round(size * LARGER)
+
+
+class SizeAverage(nn.Module):
+    """A network that answers with the mean of its logits on a face at two sizes.
+
+    Args:
+        network: float32 (N, C, S, S) to logits (N, 7), for more than one S. Its weights are shared, not copied.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return the logits (N, 7) of `faces`, float32 (N, C, S, S)."""
+        size = faces.shape[-1]
+        small, large = sizes_of(size)
+        cut = (large - size) // 2
+        zoomed = interpolate(faces, size=(large, large), mode="bilinear")[..., cut : cut + size, cut : cut + size]
+        on_small: Tensor = self.network(interpolate(faces, size=(small, small), mode="bilinear"))
+        on_large: Tensor = self.network(zoomed.contiguous())
+        return (on_small + on_large) / 2
+
+
+def average_sizes(source: Path, path: Path) -> None:
+    """Write the ONNX file `source` once more, so that it averages as `SizeAverage` does.
+
+    Args:
+        source: `input` (N, C, S, S) to `logits` (N, 7), of a network without weights for a certain S.
+        path: the file to write; may be `source`.
+    """
+    model = onnx.load(source)
+    graph = model.graph
+    size = graph.input[0].type.tensor_type.shape.dim[-1].dim_value
+    small, large = sizes_of(size)
+    cut = (large - size) // 2
+    for name, value in {
+        "small_size": [small, small],
+        "large_size": [large, large],
+        "cut_from": [cut, cut],
+        "cut_to": [cut + size, cut + size],
+        "cut_axes": [2, 3],
+    }.items():
+        graph.initializer.append(numpy_helper.from_array(np.array(value, dtype=np.int64), name))
+    inputs = [
+        _resize("small_size", "small"),
+        _resize("large_size", "large"),
+        helper.make_node("Slice", ["large", "cut_from", "cut_to", "cut_axes"], ["zoomed"]),
+    ]
+    constant, network = _split(list(graph.node), {each.name for each in graph.initializer})
+    names = {name for node in constant for name in node.output} | {each.name for each in graph.initializer}
+    twice = [_renamed(node, of, names) for of in ("small", "zoomed") for node in network]
+    mean = helper.make_node("Mean", ["small/logits", "zoomed/logits"], ["logits"])
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend([*constant, *inputs, *twice, mean])
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _resize(size: str, name: str) -> NodeProto:
+    return helper.make_node(
+        "Resize",
+        ["input", "", "", size],
+        [name],
+        axes=[2, 3],
+        mode="linear",
+        coordinate_transformation_mode="half_pixel",
+    )
+
+
+def _split(nodes: Sequence[NodeProto], initializers: set[str]) -> tuple[list[NodeProto], list[NodeProto]]:
+    """Return the nodes that depend on weights alone, and the others."""
+    known, constant, others = initializers | {""}, [], []
+    for node in nodes:
+        if known.issuperset(node.input):
+            known |= set(node.output)
+            constant.append(node)
+        else:
+            others.append(node)
+    return constant, others
+
+
+def _renamed(node: NodeProto, of: str, shared: set[str]) -> NodeProto:
+    """Return a copy of a node that reads `of` for `input` and whose other names begin with it, but for the shared."""
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    copy.name = f"{of}/{node.name}"
+    copy.input[:] = [
+        of if name == "input" else name if name in shared | {""} else f"{of}/{name}" for name in node.input
+    ]
+    copy.output[:] = [f"{of}/{name}" for name in node.output]
+    return copy
