@@ -1,9 +1,9 @@
 """The study's questions: which comparisons decide them, and what may be said of the answer.
 
 A view is named after what it hides, so the model that reads the *upper* half is `lower` on lower-hidden faces. Each
-question is asked three times: of the two specialists (this decides), of `any`, and of `full`, which learnt from whole
-faces, with quadrants hidden on a small part of them at most (`other_share` in its card). These six tests are one
-family, the 42 by emotion another, the gains from training a third.
+question is asked three times: of the two specialists (this decides), of `any`, and of `full`, which learnt mostly from
+whole faces in the end (its card tells what else it saw: `base_model`, `other_share`). These six tests are one family,
+the 42 by emotion another, the gains from training a third.
 """
 
 from collections.abc import Mapping, Sequence
