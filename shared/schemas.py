@@ -250,6 +250,11 @@ class TrainSettings(Wire):
     ema_decay: float = Field(0.999, ge=0, lt=1, description="Average of the weights over steps; 0 turns it off.")
     size: int = Field(48, ge=16, le=224, description="Height and width that the network reads, in pixels.")
     grow_from: int | None = Field(None, ge=16, le=224, description="Begin at this size and grow to `size`.")
+    mixed_sizes: bool = Field(
+        False,
+        description="Once at `size`, show half of the batches at 5/6 of it, at random: for `size_average`, which reads "
+        "both.",
+    )
     freeze_statistics: bool = Field(
         False, description="Keep the normalisation's means and variances of the version that it starts from."
     )

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from shared.schemas import TrainSettings
 from trainer.augmentation import ViewMix, view_mix
+from trainer.size_average import sizes_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,13 @@ class Plan:
         start, end = self.settings.grow_from or self.settings.size, self.settings.size
         stage = 2 if epoch == self.settings.epochs - 1 else 3 * epoch // self.settings.epochs
         return end if stage == 2 else start + (end - start) * stage // 2 // 8 * 8
+
+    def size_of_step(self, epoch: int, rng: np.random.Generator) -> int:
+        """Return the input size of a step of an epoch: the epoch's, or under `mixed_sizes` the smaller of the average's
+        in its place, if the step's generator says so."""
+        size = self.size_at(epoch)
+        smaller = self.settings.mixed_sizes and size == self.settings.size and rng.random() < 0.5
+        return sizes_of(size)[0] if smaller else size
 
     def mix_at(self, step: int) -> ViewMix:
         """Return what is hidden at a step: nothing before `hide_after`, then the view; its mirror image too, if the

@@ -128,7 +128,7 @@ class Run:
         settings, position = self.plan.settings, self.position
         indices = self.group.part(indices)
         rng = step_rng(settings.seed, position.step, self.group.rank)
-        pixels = augment(self.faces[indices], settings, self.plan.size_at(position.epoch), rng)
+        pixels = augment(self.faces[indices], settings, self.plan.size_of_step(position.epoch, rng), rng)
         hidden = self.plan.mix_at(position.step).draw(len(indices), rng)
         batch = self._prepared(pixels, hidden)
         rate = learning_rate(position.step, self.plan.steps, settings)

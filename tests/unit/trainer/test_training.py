@@ -445,6 +445,21 @@ def test_a_short_growing_run_ends_at_its_size_too(settings: TrainSettings, epoch
     assert [plan.size_at(epoch) for epoch in range(epochs)] == sizes
 
 
+def test_mixed_sizes_show_half_of_the_batches_smaller_once_the_run_is_at_its_size(settings: TrainSettings) -> None:
+    grown = settings.model_copy(update={"epochs": 3, "grow_from": 32, "size": 48, "mixed_sizes": True})
+    plan = Plan(grown, "full", 56)
+    sizes = [[plan.size_of_step(epoch, step_rng(0, step)) for step in range(400)] for epoch in range(3)]
+    assert (set(sizes[0]), set(sizes[1])) == ({32}, {40})
+    assert 150 < sizes[2].count(40) < 250
+    assert sizes[2].count(40) + sizes[2].count(48) == 400
+
+
+def test_without_mixed_sizes_a_step_draws_what_it_always_drew(settings: TrainSettings) -> None:
+    rng = step_rng(0, 7)
+    assert Plan(settings, "full", 56).size_of_step(0, rng) == settings.size
+    assert rng.random() == step_rng(0, 7).random()
+
+
 def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(
     noise: Dataset, settings: TrainSettings, tmp_path: Path
 ) -> None:
