@@ -309,14 +309,21 @@ TRAINING_KINDS = frozenset({"train", "fine-tune"})
 MAX_STUDY_NAME = 40 - len("-upper")
 """Characters of a study's name, since a model's name has 40 at most and begins with it."""
 
+EXPORT_OPTIONS: Final = ("name", "precision", "mirror_average", "size_average", "ensemble_with")
+"""What an export is asked beside the version."""
+
 _OWN_FIELDS: dict[str, frozenset[str]] = {
-    "train": frozenset({"view", "base_model", "teacher", "name", "settings"}),
-    "fine-tune": frozenset({"view", "base_model", "teacher", "name", "settings"}),
+    "train": frozenset({"view", "base_model", "teacher", "second_teacher", "name", "settings"}),
+    "fine-tune": frozenset({"view", "base_model", "teacher", "second_teacher", "name", "settings"}),
     "evaluate": frozenset({"model", "views"}),
-    "export": frozenset({"model", "precision", "mirror_average", "size_average", "name"}),
+    "export": frozenset({"model", *EXPORT_OPTIONS}),
     "study": frozenset({"name", "settings"}),
 }
 """The fields that a kind of job reads, beside `kind` and `dataset`."""
+
+
+NAMING_FIELDS: Final = ("base_model", "teacher", "second_teacher", "model", "ensemble_with")
+"""The fields that name a version, or the run that makes it."""
 
 
 class JobRequest(Wire):
@@ -333,6 +340,9 @@ class JobRequest(Wire):
     teacher: str | None = Field(
         None, description="train, fine-tune: a version (or `run:<job id>`) that sees the whole face and teaches."
     )
+    second_teacher: str | None = Field(
+        None, description="train, fine-tune: another version that teaches; what both answer is averaged."
+    )
     model: str | None = Field(None, description="evaluate, export: the version, or `run:<job id>`.")
     views: list[View] | None = Field(None, min_length=1, description="evaluate: on which views; the five if absent.")
     precision: Precision = Field("int8", description="export: of the ONNX file's arithmetic.")
@@ -341,6 +351,11 @@ class JobRequest(Wire):
     )
     size_average: bool | None = Field(
         None, description="export: average over two sizes of a face; as the version does, if absent."
+    )
+    ensemble_with: str | None = Field(
+        None,
+        description="export: another version; the file answers with the mean of both networks, of which each reads one "
+        "of the two sizes. As the version does, if absent.",
     )
     name: str | None = Field(
         None,
@@ -371,6 +386,10 @@ class JobRequest(Wire):
             raise field_error("model", "must name the version")
         if self.settings.distill_weight and self.teacher is None and self.kind != "study":
             raise field_error("teacher", "must name the version that teaches, since settings.distill_weight is above 0")
+        if self.second_teacher and self.teacher is None:
+            raise field_error("teacher", "must name a version too, since second_teacher does")
+        if self.ensemble_with and self.size_average is False:
+            raise field_error("size_average", "cannot be false: the two networks read two sizes of a face")
         if self.settings.freeze_statistics and self.base_model is None and self.kind != "study":
             raise field_error(
                 "base_model", "must name what to start from, since settings.freeze_statistics keeps of it"
@@ -381,8 +400,12 @@ class JobRequest(Wire):
 
     def waits_for(self) -> list[str]:
         """Return the ids of the jobs whose models this one needs."""
-        named = (self.base_model, self.teacher, self.model)
-        return sorted({name.removeprefix(RUN_PREFIX) for name in named if name and name.startswith(RUN_PREFIX)})
+        return sorted({name.removeprefix(RUN_PREFIX) for name in self.named().values() if name.startswith(RUN_PREFIX)})
+
+    def named(self) -> dict[str, str]:
+        """Return the versions and runs that the request names, by field; `imagenet` is neither."""
+        named = {field: getattr(self, field) for field in NAMING_FIELDS}
+        return {field: name for field, name in named.items() if name and name != IMAGENET}
 
 
 def field_error(field: str, what: str) -> PydanticCustomError:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from shared.errors import HalffaceError
 from shared.masking import STUDY_VIEWS, View
 from shared.run_folder import RunFolder, RunState
-from shared.schemas import JobProgress, JobRequest, JobState, TrainOn, TrainSettings
+from shared.schemas import EXPORT_OPTIONS, JobProgress, JobRequest, JobState, TrainOn, TrainSettings
 from shared.validation import explain
 from trainer import model_commands, study_commands
 from trainer.run_lock import reopen
@@ -79,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--name", help="the model's name (default: the view's)")
     train.add_argument("--base-model", help="<name>/<version> or `imagenet` to start from (default: random weights)")
     train.add_argument("--teacher", help="<name>/<version> that sees the whole face and teaches (--distill-weight)")
+    train.add_argument("--second-teacher", help="<name>/<version> that teaches too: what both answer is averaged")
     _add_settings(train)
+    _add_export(commands)
     resume = commands.add_parser("resume", help="go on with a stopped run from its last checkpoint")
     resume.add_argument("run", help="the run's id, its folder's name")
     resume.add_argument("--data", type=Path, help="where the data set lies now (default: in TRAINER_DATA_DIR)")
@@ -100,6 +102,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="make another version of a version's weights")
+    export.add_argument("model", help="<name>/<version>, with weights")
+    export.add_argument("--data", type=Path, required=True, help="a zip, folder or CSV of FER2013")
+    for name in EXPORT_OPTIONS:
+        field, option = JobRequest.model_fields[name], f"--{name.replace('_', '-')}"
+        text = (field.description or "").removeprefix("export: ").partition(" study:")[0]
+        if name.endswith("_average"):
+            export.add_argument(option, action=argparse.BooleanOptionalAction, help=text)
+        else:
+            export.add_argument(option, default=field.default, help=text)
+
+
+def _export_request(arguments: argparse.Namespace) -> JobRequest:
+    asked = {name: getattr(arguments, name) for name in ("model", *EXPORT_OPTIONS)}
+    return JobRequest.model_validate({"kind": "export", "dataset": arguments.data.name, **asked})
+
+
 def _request(arguments: argparse.Namespace) -> JobRequest:
     asked = {
         "dataset": arguments.data.name,
@@ -107,6 +127,7 @@ def _request(arguments: argparse.Namespace) -> JobRequest:
         "name": arguments.name,
         "base_model": arguments.base_model,
         "teacher": arguments.teacher,
+        "second_teacher": arguments.second_teacher,
         "settings": _given_settings(arguments),
     }
     return JobRequest.model_validate(asked)  # the kind follows from the base model
@@ -183,8 +204,9 @@ def _command(arguments: argparse.Namespace, settings: Settings) -> int:
         settings = settings.model_copy(update={"data_dir": arguments.data.absolute().parent})
     if arguments.command in study_commands.COMMANDS:
         return study_commands.run(arguments, settings, _given_settings(arguments), _in_this_process)
-    if arguments.command == "train":
-        return _run(settings, lambda: RunFolder.create(settings.runs_dir, _request(arguments)))
+    if make := {"train": _request, "export": _export_request}.get(arguments.command):
+        request = make(arguments)
+        return _run(settings, lambda: RunFolder.create(settings.runs_dir, request))
     return _run(settings, lambda: _reopened(settings.runs_dir, arguments.run))
 
 

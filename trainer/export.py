@@ -14,7 +14,7 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,8 +34,7 @@ from trainer.augmentation import view_mix
 from trainer.data import Dataset
 from trainer.errors import ExportError
 from trainer.evaluation import Forward, Logits, accuracy, logits_of, torch_forward
-from trainer.network import as_served
-from trainer.size_average import average_sizes
+from trainer.size_average import SizeAverage, average_sizes
 from trainer.stopping import unbroken
 
 log = logging.getLogger(__name__)
@@ -80,6 +79,7 @@ def export_model(
     train_on: str,
     path: Path,
     settings: ExportSettings = ExportSettings(),
+    other: nn.Module | None = None,
 ) -> dict[str, Any]:
     """Write the network as ONNX with a dynamic batch: int8 if asked for and if it passes the parity check, or float32.
 
@@ -89,7 +89,8 @@ def export_model(
         data: its training part calibrates, its validation part checks.
         train_on: what was hidden while training.
         path: the file to write; its folder is made.
-        settings: precision and threads.
+        settings: precision, threads, and whether to average over two sizes.
+        other: a network like the first, which reads the larger of the two sizes in its place.
 
     Returns:
         What was shipped and the parity figures, for the card.
@@ -98,17 +99,21 @@ def export_model(
         ExportError: the float32 file, too, does not answer as the network does.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    served = as_served(network, mirror_average=False, size_average=settings.size_average)
+    networks = [network] if other is None else [network, other]
+    served = SizeAverage(*networks) if settings.size_average else network
     check = _Check(served, spec, data, train_on, settings.threads)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        single, averaged = Path(folder, "float32.onnx"), settings.size_average
-        write_float32(network, spec, single)
-        shipped, file = "float32", _answering(single, averaged=averaged)
+        files = [Path(folder, f"float32-{number}.onnx") for number in range(len(networks))]
+        for each, float32 in zip(networks, files, strict=True):
+            write_float32(each, spec, float32)
+        shipped, file = "float32", _answering(files, averaged=settings.size_average)
         figures = {"float32": check.figures(file)}
         require_parity("float32", figures["float32"])
         for share in FLOAT_SHARES if settings.precision == "int8" else ():
-            write_int8(single, data, train_on, spec, Path(folder, "int8.onnx"), float_share=share)
-            quantised = _answering(Path(folder, "int8.onnx"), averaged=averaged)
+            int8 = [Path(folder, f"int8-{number}.onnx") for number in range(len(networks))]
+            for float32, path_int8 in zip(files, int8, strict=True):
+                write_int8(float32, data, train_on, spec, path_int8, float_share=share)
+            quantised = _answering(int8, averaged=settings.size_average)
             name = "int8" if share == 0 else f"int8, first {share:.0%} of the convolutions in float32"
             figures[name] = check.figures(quantised)
             try:
@@ -122,12 +127,13 @@ def export_model(
     return {"shipped": shipped, "size_bytes": path.stat().st_size, "parity": figures}
 
 
-def _answering(path: Path, *, averaged: bool) -> Path:
-    """Return the file that answers: `path` itself, or another beside it that averages over two sizes."""
+def _answering(files: Sequence[Path], *, averaged: bool) -> Path:
+    """Return the file that answers: the first itself, or another beside it that averages over two sizes."""
     if not averaged:
-        return path
-    average_sizes(path, path.with_stem(f"{path.stem}-averaged"))
-    return path.with_stem(f"{path.stem}-averaged")
+        return files[0]
+    path = files[0].with_stem(f"{files[0].stem}-averaged")
+    average_sizes(files[0], files[-1], path)
+    return path
 
 
 class _Check:

@@ -4,7 +4,7 @@ Dropping the stem's max-pool changes no weight's shape, so published weights sti
 without it sees features of 24 x 24 where the original's are 12 x 12 (deep residual networks: He et al. 2016).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 
@@ -57,6 +57,22 @@ class MirrorAverage(nn.Module):
         """Return the logits (N, 7) of `faces`, float32 (N, 3, S, S)."""
         logits: Tensor = self.network(torch.cat([faces, faces.flip(-1)]))
         return logits.reshape(2, -1, logits.shape[1]).mean(dim=0)
+
+
+class MeanOf(nn.Module):
+    """Networks that answer together, with the mean of their logits.
+
+    Args:
+        networks: each float32 (N, 3, S, S) to logits (N, 7).
+    """
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return the logits (N, 7) of `faces`, float32 (N, 3, S, S)."""
+        return torch.stack([network(faces) for network in self.networks]).mean(dim=0)
 
 
 def as_served(network: nn.Module, *, mirror_average: bool, size_average: bool = False) -> nn.Module:

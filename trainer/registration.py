@@ -19,7 +19,7 @@ from shared.model_comparison import against_serving
 from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, write_atomically, write_model
 from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder, utc_now
-from shared.schemas import JobProgress, JobRequest, MetricRow
+from shared.schemas import EXPORT_OPTIONS, JobProgress, JobRequest, MetricRow
 from shared.self_test import known_logits
 from trainer.checkpoints import save_weights
 from trainer.data import Dataset
@@ -44,6 +44,7 @@ MIRROR_AVERAGE: Final = "mirror_average"
 """In a card's `training`: whether the exported file averages over a face and its mirror image."""
 SIZE_AVERAGE: Final = "size_average"
 """In a card's `training`: whether the exported file averages over two sizes of a face."""
+ENSEMBLE_WITH: Final = "ensemble_with"
 NO_AVERAGE: Final = "no test-time augmentation"
 
 
@@ -66,6 +67,7 @@ def register(
     models_dir: Path,
     export: ExportSettings,
     stop_asked: Callable[[], bool] = lambda: False,
+    other: nn.Module | None = None,
 ) -> Card:
     """Export a network, measure the exported file on the test split and add it to the models folder.
 
@@ -77,6 +79,7 @@ def register(
         models_dir: the folder `models`.
         export: the file's arithmetic and the threads to measure with.
         stop_asked: whether to leave off before the version is added.
+        other: the network that answers together with it, if `origin` says that one does.
 
     Raises:
         Stopped: asked to stop; nothing is added.
@@ -93,7 +96,7 @@ def register(
         update={"step": last.steps, "eta_s": None}
     )  # it is told once a second: the end may be untold
     with stoppable(stop_asked, "exporting and measuring the network"):
-        files, card = _exported(run, last, origin, data, network, models_dir, export)
+        files, card = _exported(run, last, origin, data, network, models_dir, export, other)
     result = write_model(models_dir, files, card)
     run.set_progress(last.model_copy(update={"phase": "done", "eta_s": 0.0}))
     return result
@@ -107,13 +110,15 @@ def _exported(
     network: nn.Module,
     models_dir: Path,
     export: ExportSettings,
+    other: nn.Module | None,
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Return the version's files by name, in the run's folder, and its card."""
     run.set_progress(last.model_copy(update={"phase": "exporting"}))
     path = run.path / "export" / MODEL_FILE
-    served = as_served(network, mirror_average=bool(origin.training.get(MIRROR_AVERAGE)))
+    mirrored = bool(origin.training.get(MIRROR_AVERAGE))
+    served, beside = (each and as_served(each, mirror_average=mirrored) for each in (network, other))
     settings = replace(export, size_average=bool(origin.training.get(SIZE_AVERAGE)))
-    exported = export_model(served, origin.input, data, origin.view, path, settings)
+    exported = export_model(served, origin.input, data, origin.view, path, settings, beside)
     weights = path.with_name(WEIGHTS_FILE)
     save_weights(weights, network, half=True)
     run.set_progress(last.model_copy(update={"phase": "evaluating"}))
@@ -168,7 +173,9 @@ def average_words(training: Mapping[str, Any]) -> str:
         (False, True): "over two sizes of a face",
         (True, True): "over a face and its mirror image, each at two sizes",
     }
-    return words.get((bool(training.get(MIRROR_AVERAGE)), bool(training.get(SIZE_AVERAGE))), "")
+    over = words.get((bool(training.get(MIRROR_AVERAGE)), bool(training.get(SIZE_AVERAGE))), "")
+    other = training.get(ENSEMBLE_WITH)
+    return f"{over}, the larger of which the network of {other['id']} reads" if other else over
 
 
 def _test_time(training: Mapping[str, Any]) -> str:
@@ -177,15 +184,27 @@ def _test_time(training: Mapping[str, Any]) -> str:
 
 
 def command_of(request: JobRequest) -> str:
-    """Return the command that does a training again."""
+    """Return the command that does a training or an export again."""
+    if request.kind == "export":
+        return shlex.join(["python", "-m", "trainer", "export", *_export_words(request)])
     words = ["python", "-m", "trainer", "train", "--data", f"data/{request.dataset}", "--view", request.view]
-    for option in ("name", "base_model", "teacher"):
+    for option in ("name", "base_model", "teacher", "second_teacher"):
         if (value := getattr(request, option)) is not None:
             words += [f"--{option.replace('_', '-')}", value]
-    for option, value in request.settings.model_dump(exclude_defaults=True).items():
+    return shlex.join([*words, *_options(request.settings.model_dump(exclude_defaults=True))])
+
+
+def _export_words(request: JobRequest) -> list[str]:
+    asked = request.model_dump(include=set(EXPORT_OPTIONS), exclude_none=True)
+    return [request.model or "", "--data", f"data/{request.dataset}", *_options(asked)]
+
+
+def _options(values: Mapping[str, Any]) -> list[str]:
+    words: list[str] = []
+    for option, value in values.items():
         named = option.replace("_", "-")
         words += [f"--{named}" if value else f"--no-{named}"] if isinstance(value, bool) else [f"--{named}", str(value)]
-    return shlex.join(words)
+    return words
 
 
 def best_epoch(rows: list[MetricRow], select: Literal["accuracy", "loss"]) -> MetricRow | None:

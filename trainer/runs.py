@@ -136,11 +136,11 @@ def resolved(run: RunFolder) -> JobRequest:
         BaseModelError: such a job has not finished.
     """
     request = run.request().request
-    changed = {}
-    for field in ("base_model", "teacher", "model"):
-        named: str | None = getattr(request, field)
-        if named and named.startswith(RUN_PREFIX):
-            changed[field] = _made_by(run.path.parent, named.removeprefix(RUN_PREFIX))
+    changed = {
+        field: _made_by(run.path.parent, named.removeprefix(RUN_PREFIX))
+        for field, named in request.named().items()
+        if named.startswith(RUN_PREFIX)
+    }
     return request.model_copy(update=changed)
 
 

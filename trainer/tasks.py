@@ -4,23 +4,33 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import torch
 from torch import nn
 
+from shared.errors import ModelFolderError
 from shared.masking import STUDY_VIEWS
-from shared.model_folder import model_path, read_card
+from shared.model_folder import Card, model_path, read_card
 from shared.preprocessing import InputSpec
 from shared.run_folder import REPORT_DIR, RunFolder
 from shared.schemas import SLOTS, JobKind, JobProgress, JobRequest, Phase
 from shared.study_answers import STUDY_ANSWERS_FILE, write_answers
 from trainer.data import Dataset, load_dataset
 from trainer.distributed import ALONE, Group
-from trainer.errors import Stopped
+from trainer.errors import BaseModelError, Stopped
 from trainer.export import ExportSettings
-from trainer.network import build_network, load_base, load_version
-from trainer.registration import MIRROR_AVERAGE, SIZE_AVERAGE, Origin, describe_training, register
+from trainer.network import MeanOf, build_network, load_base, load_version
+from trainer.registration import (
+    ENSEMBLE_WITH,
+    MIRROR_AVERAGE,
+    SIZE_AVERAGE,
+    Origin,
+    command_of,
+    describe_training,
+    register,
+)
 from trainer.settings import Settings
 from trainer.stopping import stoppable
 from trainer.study.answers import BATCH_SIZE, Answers, open_reader, split_of
@@ -97,10 +107,17 @@ class Work:
         """Return what lets a wish to stop break off the block, unless other processes would then wait for this one."""
         return stoppable(self.hooks.stop_asked, doing) if self.group.size == 1 else nullcontext()
 
-    def register(self, origin: Origin, data: Dataset, network: nn.Module, export: ExportSettings) -> str:
+    def register(
+        self,
+        origin: Origin,
+        data: Dataset,
+        network: nn.Module,
+        export: ExportSettings,
+        other: nn.Module | None = None,
+    ) -> str:
         """Make a version of the network, and return it. Raises as `trainer.registration.register`."""
         models_dir = self.settings.models_dir
-        return register(self.run, origin, data, network, models_dir, export, self.hooks.stop_asked).id
+        return register(self.run, origin, data, network, models_dir, export, self.hooks.stop_asked, other).id
 
     def answers(self, faces: int) -> Answers:
         """Return the models' answers, kept in the run's folder. Raises Stopped when that is wished.
@@ -138,9 +155,11 @@ def train_network(work: Work) -> str:
     with work.stoppable("fetching the weights to start from"):
         if request.base_model:
             load_base(network, request.settings.architecture, request.base_model, models_dir)
-        teacher = load_version(models_dir, request.teacher) if request.teacher else None
+        teachers = [load_version(models_dir, name) for name in (request.teacher, request.second_teacher) if name]
     plan = Plan(request.settings, request.view, len(data.train))
-    trained = train(plan, data, network, work.device, work.run.path, work.hooks, teacher, work.group)
+    trained = train(
+        plan, data, network, work.device, work.run.path, work.hooks, MeanOf(teachers) if teachers else None, work.group
+    )
     if not work.group.leads:
         return ""
     origin = Origin(
@@ -154,15 +173,22 @@ def train_network(work: Work) -> str:
 
 
 def export_version(work: Work) -> str:
-    """Export a version's weights once more, in the precision that is asked for, as a version of its own."""
+    """Export a version's weights once more, in the precision that is asked for, as a version of its own.
+
+    Together with another version's, if asked for, or if the version is such an ensemble already.
+    """
     request, models_dir = work.request, work.settings.models_dir
     source = request.model or ""
     network = load_version(models_dir, source)
     card = read_card(model_path(models_dir, source), verify=False)
-    training = {**card.training, "exported_from": card.id}
+    training = {**card.training, "exported_from": card.id, "export_command": command_of(request)}
     for option in (MIRROR_AVERAGE, SIZE_AVERAGE):
         if (asked := getattr(request, option)) is not None:
             training[option] = asked
+    other = _ensemble_with(request, card, models_dir)
+    training.pop(ENSEMBLE_WITH, None)
+    if other is not None:
+        training |= {SIZE_AVERAGE: True, ENSEMBLE_WITH: _described(other)}
     origin = Origin(
         name=request.name or card.name,
         view=card.view,
@@ -171,7 +197,37 @@ def export_version(work: Work) -> str:
         training=training,
     )
     settings = ExportSettings(request.precision, work.settings.threads)
-    return work.register(origin, work.dataset(card.input.size), network, settings)
+    beside = load_version(models_dir, other.id) if other else None
+    return work.register(origin, work.dataset(card.input.size), network, settings, beside)
+
+
+def _ensemble_with(request: JobRequest, card: Card, models_dir: Path) -> Card | None:
+    """Return the card of the version that is to answer together with `card`'s.
+
+    Raises:
+        BaseModelError: there is no such version, or it reads faces that are prepared in another way.
+    """
+    before = None if request.size_average is False else card.training.get(ENSEMBLE_WITH, {}).get("id")
+    other = request.ensemble_with or before
+    if other is None:
+        return None
+    try:
+        found = read_card(model_path(models_dir, other), verify=False)
+    except ModelFolderError as error:
+        raise BaseModelError(f"{card.id} cannot answer together with {other}: {error}") from error
+    if found.input != card.input:
+        raise BaseModelError(f"{card.id} cannot answer together with {other}, whose faces are prepared in another way.")
+    return found
+
+
+def _described(other: Card) -> dict[str, Any]:
+    """Return what the card of an ensemble tells of the other network."""
+    kept = ("command", "run", "revision", "seconds", "best_epoch", "validation_accuracy")
+    return {
+        "id": other.id,
+        "architecture": other.architecture,
+        **{key: other.training[key] for key in kept if key in other.training},
+    }
 
 
 def evaluate_version(work: Work) -> str:

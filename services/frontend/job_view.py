@@ -108,7 +108,8 @@ def _what(job: Job) -> str:
     asked = job.request
     if asked.kind in TRAINING_KINDS:
         base = f"from {asked.base_model}" if asked.base_model else "from random weights"
-        return f"{asked.settings.architecture}, {base}" + (f", taught by {asked.teacher}" if asked.teacher else "")
+        teachers = " and ".join(name for name in (asked.teacher, asked.second_teacher) if name)
+        return f"{asked.settings.architecture}, {base}" + (f", taught by {teachers}" if teachers else "")
     return words.KIND_SENTENCES[asked.kind].partition(". ")[0].rstrip(".")
 
 

@@ -19,6 +19,7 @@ MIRROR_AVERAGES: Final = {
 }
 SIZE_AVERAGES: Final = {None: "As the version does", True: "Average over two sizes of a face", False: "No average"}
 NO_TEACHER: Final = "No teacher"
+ALONE: Final = "As the version does"
 NONE_TRAINABLE: Final = "No version ships its weights, which this needs. Train one first."
 
 Fields = dict[str, Any]
@@ -38,21 +39,19 @@ def _fine_tune(models: Sequence[ModelInfo]) -> Fields | None:
     first, second = st.columns(2)
     base = second.selectbox("Start from", trainable, format_func=_model_name, key="base-model")
     view = _view(first)
-    teachers = [None, *trainable]
     fits = base.view == View.FULL and view != View.FULL
-    teacher = st.selectbox(
-        "Teacher",
-        teachers,
-        index=teachers.index(base) if fits else 0,
-        format_func=lambda model: _model_name(model) if model else NO_TEACHER,
-        key=f"teacher-{base.id}-{view}",
-        help="A model that sees the whole face; the new one also learns from what it answers.",
-    )
+    key = f"teacher-{base.id}-{view}"
+    what = "A model that sees the whole face; the new one also learns from what it answers."
+    teacher = _teacher("Teacher", trainable, base if fits else None, key, what)
+    others = [model for model in trainable if model != teacher]
+    what = "Another model that teaches: what both answer is averaged. Best one with other errors than the first."
+    second = _teacher("Second teacher", others, None, f"second-{key}", what) if teacher and others else None
     defaults = {"distill_weight": FINE_TUNING["distill_weight"]} if teacher else {}
     settings = _settings(defaults, without=() if teacher else TEACHING, fixed=("architecture",))
     if base.architecture in get_args(Architecture):
         settings["architecture"] = base.architecture
-    return {"view": view, "base_model": base.id, "teacher": teacher.id if teacher else None, "settings": settings}
+    teaching = {"teacher": teacher and teacher.id, "second_teacher": second and second.id}
+    return {"view": view, "base_model": base.id, **teaching, "settings": settings}
 
 
 def _evaluate(models: Sequence[ModelInfo]) -> Fields | None:
@@ -74,7 +73,18 @@ def _export(models: Sequence[ModelInfo]) -> Fields | None:
     precision = st.segmented_control("Precision", get_args(Precision), default="int8", required=True, key="precision")
     mirrored = _average("Mirror average", MIRROR_AVERAGES, "mirror-average")
     sizes = _average("Size average", SIZE_AVERAGES, "size-average")
-    asked = {"precision": precision, "mirror_average": mirrored, "size_average": sizes}
+    others = [None, *(each for each in trainable if each != model)]
+    other = st.selectbox(
+        "Together with",
+        others,
+        format_func=lambda each: _model_name(each) if each else ALONE,
+        key=f"ensemble-{model.id if model else ''}",
+        help="Another model: the file answers with the mean of both, each of which reads one of two sizes of a face. "
+        "That takes no longer than one model which reads both sizes.",
+        disabled=sizes is False,
+    )
+    ensemble = other.id if other and sizes is not False else None
+    asked = {"precision": precision, "mirror_average": mirrored, "size_average": sizes, "ensemble_with": ensemble}
     return {"model": model.id, **asked} if model else None
 
 
@@ -102,6 +112,21 @@ def _view(place: Any) -> str:
             key="view",
             help="The network learns from faces of which this part is black.",
         )
+    )
+
+
+def _teacher(
+    label: str, models: Sequence[ModelInfo], chosen: ModelInfo | None, key: str, what: str
+) -> ModelInfo | None:
+    """Return the model that is to teach; before a choice, `chosen`."""
+    options = [None, *models]
+    return st.selectbox(
+        label,
+        options,
+        index=options.index(chosen),
+        format_func=lambda model: _model_name(model) if model else NO_TEACHER,
+        key=key,
+        help=what,
     )
 
 

@@ -7,7 +7,7 @@ from services.gateway.job_messages import STOPPED
 from services.gateway.model_catalogue import ModelCatalogue
 from shared.errors import ModelFolderError, RunFolderError
 from shared.run_folder import RunFolder
-from shared.schemas import IMAGENET, RUN_PREFIX, TRAINING_KINDS, JobRequest, JobState
+from shared.schemas import RUN_PREFIX, TRAINING_KINDS, JobRequest, JobState
 from shared.web import ApiError
 
 
@@ -32,10 +32,8 @@ class JobChecks:
             ApiError: 422 `invalid` with the field: the data set or a version is missing, broken or does not fit.
         """
         self._check_dataset(asked.dataset)
-        for field in ("base_model", "teacher", "model"):
-            named = getattr(asked, field)
-            if named is not None and named != IMAGENET:
-                self._check_named(field, named, asked)
+        for field, named in asked.named().items():
+            self._check_named(field, named, asked)
 
     def _check_dataset(self, name: str) -> None:
         dataset = self._datasets.find(name)
@@ -84,7 +82,7 @@ class JobChecks:
 
 
 def _needs_weights(field: str, asked: JobRequest) -> bool:
-    return field in ("base_model", "teacher") or asked.kind == "export"
+    return field != "model" or asked.kind == "export"
 
 
 def _misfit(name: str, architecture: str) -> ApiError:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from shared.errors import ModelFolderError, RunFolderError
 from shared.model_folder import ACTIVE_FILE, CARD_FILE, ServingModels, model_path, read_card, write_atomically
 from shared.run_folder import REQUEST_FILE, STATE_FILE, RunFolder
-from shared.schemas import IMAGENET, RUN_PREFIX
+from shared.schemas import RUN_PREFIX
 from trainer.storage.store import Storage
 
 log = logging.getLogger(__name__)
@@ -80,8 +80,7 @@ def fetch_needed(storage: Storage, runs_dir: Path, models_dir: Path, run: RunFol
         for name, item in storage.files(f"runs/{other}/").items():
             if name in (REQUEST_FILE, STATE_FILE):
                 storage.fetch(f"runs/{other}/{name}", item, runs_dir / other / name)
-    named = [asked.request.base_model, asked.request.teacher, asked.request.model]
-    wanted = [name for name in named if name and name != IMAGENET and not name.startswith(RUN_PREFIX)]
+    wanted = [name for name in asked.request.named().values() if not name.startswith(RUN_PREFIX)]
     wanted += [made for other in asked.after if (made := _made_by(runs_dir, other))]
     for model_id in dict.fromkeys([*wanted, *_fetch_serving(storage, models_dir)]):
         try:

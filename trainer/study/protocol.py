@@ -19,7 +19,7 @@ from trainer.data import Dataset
 from trainer.evaluation import Forward
 from trainer.export import onnx_forward
 from trainer.network import build_network
-from trainer.registration import NO_AVERAGE, average_words, code_revision
+from trainer.registration import ENSEMBLE_WITH, NO_AVERAGE, average_words, code_revision
 from trainer.study.answers import Reader
 from trainer.study.bootstrap import RESAMPLES
 
@@ -90,7 +90,8 @@ def training_words(card: Card, studied: Collection[str]) -> str:
     words = f"{card.id}: {card.architecture}, from {_start(request.get('base_model'), studied)}"
     words += f"{_length(card)} on {_seen(card)}"
     if teacher := request.get("teacher"):
-        words += f", taught by {teacher}, which saw the same face whole"
+        second = request.get("second_teacher")
+        words += f", taught by {teacher}{f' and {second}' if second else ''}, which saw the same face whole"
     return f"{words}."
 
 
@@ -132,12 +133,13 @@ def _settings(card: Card) -> dict[str, Any]:
 
 def describe(reader: Reader) -> StudyModel:
     """Return what a released version is: size, speed; its temperature is fitted where the study is assembled."""
-    network = build_network(reader.card.architecture)
+    other = reader.card.training.get(ENSEMBLE_WITH)
+    architectures = [reader.card.architecture, *([other["architecture"]] if other else [])]
     return StudyModel(
         slot=reader.slot,
         version=reader.card.id,
         architecture=reader.card.architecture,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        parameters=sum(weights.numel() for name in architectures for weights in build_network(name).parameters()),
         size_bytes=reader.path.stat().st_size,
         temperature=1.0,
         latency=latency(reader),

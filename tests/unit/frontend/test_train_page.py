@@ -73,6 +73,29 @@ def test_a_whole_face_base_teaches_where_the_view_hides_something(gateway: Small
     assert (asked.view, asked.teacher, asked.settings.distill_weight) == ("upper", "first/1", 0.7)
 
 
+def test_a_second_model_may_teach_beside_the_first(gateway: SmallGateway):
+    gateway.models.models[0] = a_model(view="full")
+    gateway.models.models.append(a_model(view="full").model_copy(update={"id": "other/2", "name": "other"}))
+    page = open_kind("fine-tune")
+    assert not [box for box in page.selectbox if box.label == "Second teacher"]
+    page.selectbox(key="view").set_value("upper").run()
+    second = next(box for box in page.selectbox if box.label == "Second teacher")
+    assert len(second.options) == 2  # nobody, or the one that is not the first teacher
+    second.select_index(1).run()
+    press(page, "Start fine-tuning")
+    asked = gateway.jobs_asked[0]
+    assert (asked.teacher, asked.second_teacher) == ("first/1", "other/2")
+
+
+def test_two_models_may_be_exported_to_answer_together(gateway: SmallGateway):
+    gateway.models.models.append(a_model().model_copy(update={"id": "other/2", "name": "other"}))
+    page = open_kind("export")
+    page.selectbox(key="ensemble-first/1").select_index(1).run()
+    press(page, "Start export")
+    asked = gateway.jobs_asked[0]
+    assert (asked.model, asked.ensemble_with) == ("first/1", "other/2")
+
+
 @pytest.mark.parametrize(
     ("kind", "button", "fields"),
     [

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -261,6 +262,27 @@ def test_an_evaluation_needs_no_weights_and_an_export_does(runs: Runs, folder: P
     assert refused.value.field == "model"
 
 
+def test_a_second_teacher_needs_weights_and_a_first(runs: Runs, folder: Path) -> None:
+    write_small_model(folder / "models", "3", weights=False)
+    asked: dict[str, Any] = {"kind": "train", "dataset": "faces.zip", "second_teacher": "first/3"}
+    with pytest.raises(ValidationError) as alone:
+        JobRequest.model_validate(asked)
+    assert [error["ctx"]["field"] for error in alone.value.errors()] == ["teacher"]
+    with pytest.raises(ApiError, match="first/3 ships no weights") as refused:
+        runs.start(JobRequest.model_validate({**asked, "teacher": "first/1"}))
+    assert refused.value.field == "second_teacher"
+
+
+def test_an_ensemble_needs_the_weights_of_both_and_two_sizes(runs: Runs, folder: Path) -> None:
+    write_small_model(folder / "models", "3", weights=False)
+    asked: dict[str, Any] = {"kind": "export", "dataset": "faces.zip", "model": "first/1", "ensemble_with": "first/3"}
+    with pytest.raises(ApiError, match="first/3 ships no weights") as refused:
+        runs.start(JobRequest.model_validate(asked))
+    assert refused.value.field == "ensemble_with"
+    with pytest.raises(ValidationError, match="two sizes"):
+        JobRequest.model_validate({**asked, "size_average": False})
+
+
 @pytest.mark.parametrize(
     ("kind", "field", "value"),
     [
@@ -268,6 +290,7 @@ def test_an_evaluation_needs_no_weights_and_an_export_does(runs: Runs, folder: P
         ("evaluate", "view", "upper"),
         ("export", "views", ["full"]),
         ("study", "teacher", "a/1"),
+        ("evaluate", "ensemble_with", "a/1"),
     ],
 )
 def test_a_field_of_another_kind_is_refused_by_name(kind: str, field: str, value: object) -> None:

@@ -17,7 +17,7 @@ from shared.preprocessing import InputSpec
 from shared.schemas import Architecture
 from trainer.checkpoints import save_weights
 from trainer.errors import BaseModelError
-from trainer.network import WEIGHTS_FILE, as_served, build_network, load_base
+from trainer.network import WEIGHTS_FILE, MeanOf, as_served, build_network, load_base
 
 ARCHITECTURES = get_args(Architecture)
 
@@ -190,3 +190,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
 def test_imagenet_weights_without_a_network_are_refused_with_a_sentence(other: nn.Module, models: Path) -> None:
     sentence = refusal(other, "imagenet", models)
     assert sentence.startswith("The ImageNet weights could not be downloaded; check the network or start ")
+
+
+def test_networks_answer_together_with_the_mean_of_their_logits() -> None:
+    networks = [build_network("resnet18").eval() for _ in range(2)]
+    faces = torch.randn(3, 3, 16, 16)
+    with torch.inference_mode():
+        together = MeanOf(networks)(faces)
+        alone = [network(faces) for network in networks]
+    assert not torch.allclose(alone[0], alone[1])
+    assert torch.allclose(together, (alone[0] + alone[1]) / 2, atol=1e-6)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ import torch
 from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder
 from shared.schemas import JobRequest, MetricRow, TrainSettings
-from trainer.__main__ import _parser, _request
+from trainer.__main__ import _export_request, _parser, _request
 from trainer.data import Dataset
 from trainer.errors import Stopped
 from trainer.export import ExportSettings
@@ -69,10 +69,22 @@ def test_what_a_run_began_with_is_not_written_over_where_it_goes_on_elsewhere(tm
 
 def test_the_cards_command_asks_for_the_same_training_again() -> None:
     settings = TrainSettings(epochs=3, learning_rate=2e-4, flip=False, class_weights=True, grow_from=32)
-    asked = JobRequest(dataset="faces.zip", view="upper", name="mine", base_model="full/1", settings=settings)
+    named = {"base_model": "full/1", "teacher": "full/1", "second_teacher": "any/1"}
+    asked = JobRequest(dataset="faces.zip", view="upper", name="mine", **named, settings=settings)
     command = command_of(asked).split()
     assert command[:4] == ["python", "-m", "trainer", "train"]
     assert _request(_parser().parse_args(command[3:])) == asked
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"ensemble_with": "any/7", "name": "both"}, {"precision": "float32", "mirror_average": False}],
+)
+def test_the_command_of_an_export_asks_for_the_same_one_again(asked: dict[str, Any]) -> None:
+    request = JobRequest.model_validate({"kind": "export", "dataset": "faces.zip", "model": "full/4", **asked})
+    command = command_of(request).split()
+    assert command[:5] == ["python", "-m", "trainer", "export", "full/4"]
+    assert _export_request(_parser().parse_args(command[3:])) == request
 
 
 def test_what_a_killed_attempt_left_of_a_version_is_removed_and_nothing_else(

@@ -1,5 +1,6 @@
 """An average over two sizes answers as the mean of both would, in torch and in ONNX, and weighs no more."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from shared.preprocessing import InputSpec, prepare
 from trainer.data import Dataset
 from trainer.evaluation import logits_of, torch_forward
 from trainer.export import ExportSettings, export_model, onnx_forward, write_float32
-from trainer.network import as_served
+from trainer.network import as_served, build_network
 from trainer.size_average import SizeAverage, average_sizes, sizes_of
 
 
@@ -60,7 +61,7 @@ def test_the_file_answers_as_the_network_does_for_any_batch_and_keeps_its_weight
 ) -> None:
     mirrored, path, averaged = as_served(learnt[1], mirror_average=True), tmp_path / "one.onnx", tmp_path / "two.onnx"
     write_float32(mirrored, spec, path)
-    average_sizes(path, averaged)
+    average_sizes(path, path, averaged)
     expected = torch_forward(SizeAverage(mirrored), torch.device("cpu"))
     for faces in (drawn_data.test.faces[:1], drawn_data.test.faces[:7]):
         batch = prepare(faces, "lower", spec)
@@ -68,6 +69,35 @@ def test_the_file_answers_as_the_network_does_for_any_batch_and_keeps_its_weight
         assert not np.allclose(onnx_forward(path)(batch), expected(batch), atol=1e-4)
     assert averaged.stat().st_size < path.stat().st_size * 1.01
     assert len(onnx.load(averaged).graph.output) == 1
+
+
+def test_two_networks_share_the_sizes_in_one_file(
+    learnt: tuple[Path, nn.Module], drawn_data: Dataset, spec: InputSpec, tmp_path: Path
+) -> None:
+    torch.manual_seed(3)
+    one, other = (as_served(each, mirror_average=True) for each in (learnt[1], build_network("resnet18").eval()))
+    files = [tmp_path / name for name in ("one.onnx", "other.onnx", "both.onnx")]
+    for network, path in zip((one, other), files[:2], strict=True):
+        write_float32(network, spec, path)
+    average_sizes(*files)
+    batch = prepare(drawn_data.test.faces[:5], "upper", spec)
+    got = onnx_forward(files[2])(batch)
+    assert np.allclose(got, torch_forward(SizeAverage(one, other), torch.device("cpu"))(batch), atol=1e-3)
+    assert not np.allclose(got, torch_forward(SizeAverage(other, one), torch.device("cpu"))(batch), atol=1e-3)
+    assert files[2].stat().st_size == pytest.approx(files[0].stat().st_size + files[1].stat().st_size, rel=0.01)
+
+
+def test_an_export_of_two_networks_is_compared_with_the_mean_of_both(
+    learnt: tuple[Path, nn.Module], drawn_data: Dataset, spec: InputSpec, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "model.onnx", copy.deepcopy(learnt[1])
+    with torch.no_grad():
+        other.fc.bias[0] += 100.0  # so that the mean is another class than the first network's
+    settings = ExportSettings(size_average=True)
+    exported = export_model(learnt[1], spec, drawn_data, "full", path, settings, other)
+    assert exported["shipped"].startswith("int8")
+    got = logits_of(onnx_forward(path), drawn_data.validation.faces, "full", spec)
+    assert (got.argmax(axis=1) == 0).all()
 
 
 def test_an_export_with_the_average_is_compared_with_the_network_that_averages(

@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from shared.model_folder import Card, list_models, model_path, read_card
 from shared.run_folder import RunFolder
-from shared.schemas import JobRequest, JobState, TrainSettings
+from shared.schemas import JobRequest, JobState, StateChange, TrainSettings
 from trainer import tasks
+from trainer.evaluation import Logits
 from trainer.export import onnx_forward
+from trainer.network import MeanOf
 from trainer.runs import execute
 from trainer.settings import Settings
 from trainer.study.answers import BATCH_SIZE
@@ -96,6 +100,78 @@ def test_a_version_may_average_over_mirror_images_and_sizes_and_be_exported_agai
     plain = done(kind="export", model=sizes.id, name="plain", mirror_average=False, size_average=False)
     assert not is_mirrored(plain)
     assert "no test-time augmentation" in plain.metrics["protocol"]
+
+
+def test_two_versions_may_answer_together_and_be_parted_again(
+    drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path
+) -> None:
+    settings = settings_in(tmp_path, drawn_folder)
+
+    def execution(**asked: Any) -> StateChange:
+        request = JobRequest.model_validate({"dataset": drawn_folder.name, **asked})
+        return execute(RunFolder.create(settings.runs_dir, request), settings)
+
+    def made(**asked: Any) -> Card:
+        end = execution(**asked)
+        assert end.state == JobState.FINISHED, end.message
+        return read_card(model_path(settings.models_dir, end.model or ""))
+
+    def answers(card: Card) -> Logits:
+        faces = np.random.default_rng(0).normal(size=(5, 3, card.input.size, card.input.size)).astype(np.float32)
+        return onnx_forward(model_path(settings.models_dir, card.id) / card.file, threads=1)(faces)
+
+    one_epoch = quick_settings.model_copy(update={"epochs": 1})
+    one = made(settings=one_epoch)
+    other = made(settings=one_epoch.model_copy(update={"seed": 1}), name="other")
+    both = made(kind="export", model=one.id, ensemble_with=other.id, name="both")
+    assert both.training["ensemble_with"]["id"] == other.id
+    assert both.training["ensemble_with"]["command"] == other.training["command"]
+    words = f"over two sizes of a face, the larger of which the network of {other.id} reads"
+    assert words in both.metrics["protocol"]
+    again = made(kind="export", model=both.id, name="again", precision="float32")
+    assert np.allclose(answers(again), answers(both), atol=0.3)
+    alone = made(kind="export", model=both.id, name="alone", size_average=False)
+    assert "ensemble_with" not in alone.training
+    assert np.array_equal(answers(alone), answers(one))
+    small = made(settings=one_epoch.model_copy(update={"size": 24, "grow_from": 16}), name="small")
+    for named, why in ((small.id, "prepared in another way"), ("other/gone", "cannot answer together with other/gone")):
+        end = execution(kind="export", model=one.id, ensemble_with=named)
+        assert end.state == JobState.FAILED
+        assert why in (end.message or "")
+
+
+def test_two_versions_teach_a_third_and_what_they_answer_is_averaged(
+    drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_in(tmp_path, drawn_folder)
+    averaged: list[list[Tensor]] = []
+
+    class Watched(MeanOf):
+        def forward(self, faces: Tensor) -> Tensor:
+            together = super().forward(faces)
+            averaged.append([together, *(network(faces) for network in self.networks)])
+            return together
+
+    monkeypatch.setattr(tasks, "MeanOf", Watched)
+
+    def execution(**asked: Any) -> StateChange:
+        request = {"dataset": drawn_folder.name, **asked}
+        return execute(RunFolder.create(settings.runs_dir, JobRequest.model_validate(request)), settings)
+
+    one_epoch = quick_settings.model_copy(update={"epochs": 1})
+    for seed in (0, 1):
+        assert execution(settings=one_epoch.model_copy(update={"seed": seed})).state == JobState.FINISHED
+    taught = one_epoch.model_copy(update={"distill_weight": 0.5})
+    first, second = (model for model, _ in list_models(settings.models_dir))
+    end = execution(teacher=first, second_teacher=second, settings=taught)
+    assert end.state == JobState.FINISHED, end.message
+    for together, one, other in averaged:
+        assert not torch.allclose(one, other)
+        assert torch.allclose(together, (one + other) / 2, atol=1e-2)
+    assert averaged
+    missing = execution(teacher=first, second_teacher="full/gone", settings=taught)
+    assert missing.state == JobState.FAILED
+    assert (missing.message or "").startswith("Cannot start from full/gone: ")
 
 
 def test_a_measurement_tells_its_speed_and_the_time_left_without_counting_what_was_kept() -> None:

@@ -240,13 +240,14 @@ def test_what_a_run_names_comes_with_it(home: Home, sync: Sync, worker: Machine)
     made = home.finish(base)
     serving = write_small_model(home.models, "serves").id
     write_small_model(home.models, "not-needed")
-    named = write_small_model(home.models, "named").id
+    named, second = (write_small_model(home.models, version).id for version in ("named", "second"))
     write_active(home.models, {"full": serving})
-    run = home.submit(kind="fine-tune", base_model=f"run:{base.id}", teacher=named, settings={"distill_weight": 0.5})
+    teachers = {"teacher": named, "second_teacher": second}
+    run = home.submit(kind="fine-tune", base_model=f"run:{base.id}", **teachers, settings={"distill_weight": 0.5})
     sync.round()
     with lent(run.id, worker.settings, "worker", never) as stop_asked:
         assert stop_asked is not None
-        assert {name for name, _ in list_models(worker.models)} == {made, serving, named}
+        assert {name for name, _ in list_models(worker.models)} == {made, serving, named, second}
         assert worker.copy(base).state().model == made
         assert (worker.models / "active.json").read_bytes() == (home.models / "active.json").read_bytes()
 

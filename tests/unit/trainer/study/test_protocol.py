@@ -86,3 +86,17 @@ def test_which_files_average_over_what_is_told(mirrored: set[str], sizes: set[st
 def test_a_card_that_tells_nothing_of_its_training_is_told_as_far_as_it_goes() -> None:
     bare = card("any").model_copy(update={"training": {}, "data": {}})
     assert training_words(bare, ()) == "any/2: resnet18, from random weights on faces with any set of quadrants hidden."
+
+
+@pytest.mark.parametrize(
+    ("teachers", "words"),
+    [
+        ({}, "images on left-hidden faces."),
+        ({"teacher": "full/1"}, ", taught by full/1, which saw the same face whole."),
+        ({"teacher": "full/1", "second_teacher": "any/7"}, ", taught by full/1 and any/7, which saw the same face"),
+    ],
+)
+def test_who_taught_is_told(teachers: dict[str, str], words: str) -> None:
+    one = card("left")
+    one.training["request"].update(teachers)
+    assert words in training_words(one, ())
