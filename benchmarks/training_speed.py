@@ -31,7 +31,8 @@ from torch import nn
 
 from shared.labels import LABELS
 from shared.run_folder import RunFolder
-from shared.schemas import Architecture, JobProgress, JobRequest, TrainSettings
+from shared.schemas.jobs import JobProgress, JobRequest
+from shared.schemas.training import Architecture, TrainSettings
 from shared.study import Leaks
 from trainer.data import Dataset, LeftOut, Part
 from trainer.devices import choose_arithmetic, choose_device

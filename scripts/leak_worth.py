@@ -25,7 +25,7 @@ from shared.errors import HalffaceError
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import model_path, read_card
 from shared.preprocessing import InputSpec
-from shared.schemas import TrainSettings
+from shared.schemas.training import TrainSettings
 from trainer.data import Dataset, Part, load_dataset, part_of
 from trainer.devices import choose_device
 from trainer.duplicates import similarity

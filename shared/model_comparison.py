@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from shared.errors import ModelFolderError
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import model_path, read_active, read_card
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 
 
 class Difference(BaseModel):

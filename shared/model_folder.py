@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.errors import ModelFolderError, UnknownModelError
 from shared.labels import LABELS
 from shared.preprocessing import InputSpec
-from shared.schemas import ModelChange
+from shared.schemas.models import ModelChange
 
 CARD_FORMAT: Final = 1
 ACTIVE_FILE: Final = "active.json"

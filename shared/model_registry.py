@@ -24,7 +24,8 @@ from shared.model_folder import (
     write_active,
 )
 from shared.run_folder import utc_now
-from shared.schemas import SLOTS, ModelChange, Slot
+from shared.schemas.models import ModelChange
+from shared.schemas.wire import SLOTS, Slot
 
 LOCK_FILE: Final = ".active.lock"
 KEPT_CHANGES: Final = 1000

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from shared.schemas import SLOTS, PredictRequest
+from shared.schemas.predictions import PredictRequest
+from shared.schemas.wire import SLOTS
 
 OPENAPI_VERSION: Final = "3.0.3"
 JSON: Final = "application/json"

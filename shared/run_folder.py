@@ -31,7 +31,16 @@ from pydantic import BaseModel, ValidationError
 
 from shared.errors import RunFolderError
 from shared.model_folder import write_atomically
-from shared.schemas import OPEN_STATES, TRAINING_KINDS, Job, JobProgress, JobRequest, JobState, MetricRow, StateChange
+from shared.schemas.jobs import (
+    OPEN_STATES,
+    TRAINING_KINDS,
+    Job,
+    JobProgress,
+    JobRequest,
+    JobState,
+    MetricRow,
+    StateChange,
+)
 
 Content = TypeVar("Content", bound=BaseModel)
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from shared.errors import StudyError
 from shared.labels import LABELS
 from shared.masking import View
-from shared.schemas import Slot
+from shared.schemas.wire import Slot
 
 STUDY_FILE: Final = "study.json"
 CURVE_POINTS: Final = 60

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.schemas import Answer, Slot, Wire
+from shared.schemas.wire import Answer, Slot, Wire
 from shared.study import Label
 
 StudyView = Literal["full", "upper", "lower", "left", "right"]

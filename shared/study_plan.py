@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from shared.run_folder import RunFolder
-from shared.schemas import RUN_PREFIX, JobRequest, Slot, TrainOn, TrainSettings
+from shared.schemas.jobs import RUN_PREFIX, JobRequest
+from shared.schemas.training import TrainOn, TrainSettings
+from shared.schemas.wire import Slot
 
 BASE: Final = "full"
 FINE_TUNED: Final[tuple[TrainOn, ...]] = tuple(slot for slot in get_args(Slot) if slot != BASE)

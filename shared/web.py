@@ -22,7 +22,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from shared.errors import HalffaceError
 from shared.json_logs import NO_REQUEST, REQUEST_ID, configure_json_logs, json_log_config
 from shared.openapi import OPENAPI_VERSION, to_openapi_30
-from shared.schemas import ErrorAnswer, ErrorDetail, Health
+from shared.schemas.wire import ErrorAnswer, ErrorDetail, Health
 from shared.validation import explain
 
 __all__ = [

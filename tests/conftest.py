@@ -18,7 +18,8 @@ from scripts.processes import free_port
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import ACTIVE_FILE, write_active
 from shared.run_folder import RunFolder
-from shared.schemas import JobRequest, JobState, TrainSettings
+from shared.schemas.jobs import JobRequest, JobState
+from shared.schemas.training import TrainSettings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and in what tests start: processes that
 # each use every core slow each other down far more than they gain

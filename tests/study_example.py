@@ -8,7 +8,7 @@ import numpy as np
 
 from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import (
     Agreement,
     Calibration,

@@ -21,7 +21,8 @@ from tqdm import tqdm
 from shared.errors import HalffaceError
 from shared.masking import STUDY_VIEWS, View
 from shared.run_folder import RunFolder, RunState
-from shared.schemas import EXPORT_OPTIONS, JobProgress, JobRequest, JobState, TrainOn, TrainSettings
+from shared.schemas.jobs import EXPORT_OPTIONS, JobProgress, JobRequest, JobState
+from shared.schemas.training import TrainOn, TrainSettings
 from shared.validation import explain
 from trainer import model_commands, study_commands
 from trainer.run_lock import reopen

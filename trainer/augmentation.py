@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor
 
 from shared.masking import QUADRANTS, STUDY_VIEWS, View, mirrored
-from shared.schemas import TrainSettings
+from shared.schemas.training import TrainSettings
 
 ERASED_AREA: Final = (0.02, 0.2)
 MID_GRAY: Final = 127.5

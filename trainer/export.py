@@ -29,7 +29,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
 from shared.preprocessing import InputSpec, prepare
-from shared.schemas import Precision
+from shared.schemas.jobs import Precision
 from trainer.augmentation import view_mix
 from trainer.data import Dataset
 from trainer.errors import ExportError

@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 
 from shared.errors import RunFolderError
 from shared.run_folder import RUN_FUNCTION, RunFolder, queue_name
-from shared.schemas import TRAINING_KINDS, JobKind, JobState
+from shared.schemas.jobs import TRAINING_KINDS, JobKind, JobState
 from trainer.run_lock import only_one
 
 log = logging.getLogger(__name__)

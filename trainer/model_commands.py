@@ -10,7 +10,8 @@ from shared.errors import ModelFolderError, SelfTestError
 from shared.masking import STUDY_VIEWS
 from shared.model_comparison import against_serving, figure
 from shared.model_folder import Card, list_models, model_path, read_active_models
-from shared.schemas import SLOTS, ModelChange
+from shared.schemas.models import ModelChange
+from shared.schemas.wire import SLOTS
 from shared.self_test import check
 
 HELP: Final = {

@@ -17,7 +17,7 @@ from torchvision.models import get_model, get_model_weights
 from shared.errors import ModelFolderError
 from shared.labels import LABELS
 from shared.model_folder import WEIGHTS_FILE, Card, model_path, read_card
-from shared.schemas import IMAGENET
+from shared.schemas.training import IMAGENET
 from trainer.errors import BaseModelError
 from trainer.size_average import SizeAverage
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from shared.schemas import TrainSettings
+from shared.schemas.training import TrainSettings
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.schemas import TrainSettings
+from shared.schemas.training import TrainSettings
 from trainer.augmentation import ViewMix, view_mix
 from trainer.size_average import sizes_of
 

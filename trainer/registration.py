@@ -19,7 +19,7 @@ from shared.model_comparison import against_serving
 from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, write_atomically, write_model
 from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder, utc_now
-from shared.schemas import EXPORT_OPTIONS, JobProgress, JobRequest, MetricRow
+from shared.schemas.jobs import EXPORT_OPTIONS, JobProgress, JobRequest, MetricRow
 from shared.self_test import known_logits
 from trainer.checkpoints import save_weights
 from trainer.data import Dataset
@@ -116,7 +116,8 @@ def _exported(
     run.set_progress(last.model_copy(update={"phase": "exporting"}))
     path = run.path / "export" / MODEL_FILE
     mirrored = bool(origin.training.get(MIRROR_AVERAGE))
-    served, beside = (each and as_served(each, mirror_average=mirrored) for each in (network, other))
+    served = as_served(network, mirror_average=mirrored)
+    beside = None if other is None else as_served(other, mirror_average=mirrored)
     settings = replace(export, size_average=bool(origin.training.get(SIZE_AVERAGE)))
     exported = export_model(served, origin.input, data, origin.view, path, settings, beside)
     weights = path.with_name(WEIGHTS_FILE)

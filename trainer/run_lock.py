@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from shared.run_folder import LOCK_FILE, RunFolder, RunState, utc_now
-from shared.schemas import OPEN_STATES, JobState
+from shared.schemas.jobs import OPEN_STATES, JobState
 from trainer.errors import RunTakenError
 
 WAIT_SECONDS: Final = 2.0

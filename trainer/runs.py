@@ -14,7 +14,7 @@ import torch
 
 from shared.errors import HalffaceError, RunFolderError
 from shared.run_folder import RunFolder, RunState, utc_now
-from shared.schemas import RUN_PREFIX, TRAINING_KINDS, JobProgress, JobRequest, JobState
+from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobProgress, JobRequest, JobState
 from trainer.devices import choose_device
 from trainer.distributed import ALONE, Group
 from trainer.errors import BaseModelError, Stopped

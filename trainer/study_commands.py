@@ -12,7 +12,7 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from shared.run_folder import REPORT_DIR, RunFolder, RunState
-from shared.schemas import JobRequest, JobState
+from shared.schemas.jobs import JobRequest, JobState
 from shared.study_plan import create_study
 from trainer.errors import StudyMismatchError
 from trainer.run_lock import cancel, reopen

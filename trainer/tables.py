@@ -8,7 +8,7 @@ from typing import Any, Final
 from shared.errors import HalffaceError, ModelFolderError
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import model_path, read_active, read_card
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import STUDY_FILE, Cell, Estimate, PublishedCell, StudyResult, read_study
 
 COLUMNS: Final = {

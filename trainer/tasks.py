@@ -15,7 +15,8 @@ from shared.masking import STUDY_VIEWS
 from shared.model_folder import Card, model_path, read_card
 from shared.preprocessing import InputSpec
 from shared.run_folder import REPORT_DIR, RunFolder
-from shared.schemas import SLOTS, JobKind, JobProgress, JobRequest, Phase
+from shared.schemas.jobs import JobKind, JobProgress, JobRequest, Phase
+from shared.schemas.wire import SLOTS
 from shared.study_answers import STUDY_ANSWERS_FILE, write_answers
 from trainer.data import Dataset, load_dataset
 from trainer.distributed import ALONE, Group

@@ -21,7 +21,8 @@ from shared.masking import Hidden
 from shared.model_folder import write_atomically
 from shared.preprocessing import InputSpec, hide_and_normalise
 from shared.run_folder import RunFolder
-from shared.schemas import JobProgress, MetricRow, TrainSettings
+from shared.schemas.jobs import JobProgress, MetricRow
+from shared.schemas.training import TrainSettings
 from trainer.augmentation import Blend, augment, step_rng, view_mix
 from trainer.checkpoints import Position, load_checkpoint, save_checkpoint, save_weights
 from trainer.data import Dataset

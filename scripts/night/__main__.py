@@ -33,7 +33,7 @@ from scripts.stack import StackError, say
 from scripts.up import alone_in
 from shared.model_folder import write_atomically
 from shared.run_folder import utc_now
-from shared.schemas import Job
+from shared.schemas.jobs import Job
 from shared.validation import explain
 
 REPORT_FILE: Final = "night.json"

@@ -7,7 +7,8 @@ import requests
 from pydantic import ValidationError
 
 from scripts.stack import StackError
-from shared.schemas import ErrorAnswer, Job, JobDetail, JobList, JobRequest
+from shared.schemas.jobs import Job, JobDetail, JobList, JobRequest
+from shared.schemas.wire import ErrorAnswer
 
 TIMEOUT_S = 30.0
 MOST_JOBS = 1000

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from scripts.night.kills import KINDS
-from shared.schemas import JobRequest, TrainOn, TrainSettings
+from shared.schemas.jobs import JobRequest
+from shared.schemas.training import TrainOn, TrainSettings
 from shared.study_plan import FINE_TUNING
 
 VIEWS: Final[tuple[TrainOn, ...]] = ("upper", "lower", "left", "right")

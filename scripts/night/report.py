@@ -10,7 +10,7 @@ from typing import Any, Final
 from scripts.night.kills import Kill
 from scripts.night.model_watch import problem_of
 from shared.run_folder import LOG_FILE, RunFolder
-from shared.schemas import Job, JobState
+from shared.schemas.jobs import Job, JobState
 
 ENDED: Final = frozenset({JobState.FINISHED, JobState.FAILED, JobState.CANCELLED})
 GRACE_S: Final = 30.0

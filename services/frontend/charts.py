@@ -7,7 +7,8 @@ import altair as alt
 
 from services.frontend.words import view_name
 from shared.labels import LABELS
-from shared.schemas import MetricRow, Prediction
+from shared.schemas.jobs import MetricRow
+from shared.schemas.predictions import Prediction
 
 EMOTION_COLOURS: Final = {
     "angry": "#e5484d",

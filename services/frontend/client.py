@@ -19,28 +19,11 @@ from pydantic import BaseModel, ValidationError
 
 from shared.errors import HalffaceError
 from shared.model_folder import Card
-from shared.schemas import (
-    DatasetList,
-    Deleted,
-    Detect,
-    ErrorAnswer,
-    Health,
-    Job,
-    JobDetail,
-    JobList,
-    JobLog,
-    JobRequest,
-    JobState,
-    MetricList,
-    ModelChange,
-    ModelHistory,
-    ModelInfo,
-    ModelList,
-    PredictAnswer,
-    PromoteRequest,
-    RollBackRequest,
-    Slot,
-)
+from shared.schemas.datasets import DatasetList
+from shared.schemas.jobs import Deleted, Job, JobDetail, JobList, JobLog, JobRequest, JobState, MetricList
+from shared.schemas.models import ModelChange, ModelHistory, ModelInfo, ModelList, PromoteRequest, RollBackRequest
+from shared.schemas.predictions import Detect, PredictAnswer
+from shared.schemas.wire import ErrorAnswer, Health, Slot
 from shared.study import StudyResult
 from shared.study_mistakes import MistakeList, MistakesQuery
 

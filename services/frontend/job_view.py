@@ -9,7 +9,7 @@ from services.frontend import charts, words
 from services.frontend.access import change
 from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
-from shared.schemas import OPEN_STATES, TRAINING_KINDS, Deleted, Job, JobDetail, JobProgress, JobState, MetricRow
+from shared.schemas.jobs import OPEN_STATES, TRAINING_KINDS, Deleted, Job, JobDetail, JobProgress, JobState, MetricRow
 
 REFRESH_S: Final = 2
 ENDED_REFRESH_S: Final = 10

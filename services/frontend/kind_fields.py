@@ -8,7 +8,9 @@ import streamlit as st
 from services.frontend import words
 from services.frontend.settings_fields import TEACHING, more_settings, setting
 from shared.masking import STUDY_VIEWS, View
-from shared.schemas import IMAGENET, Architecture, JobKind, ModelInfo, Precision, TrainOn
+from shared.schemas.jobs import JobKind, Precision
+from shared.schemas.models import ModelInfo
+from shared.schemas.training import IMAGENET, Architecture, TrainOn
 from shared.study_plan import FINE_TUNING
 
 SOURCES: Final = {None: "Random weights", IMAGENET: "ImageNet weights (downloaded)"}
@@ -45,12 +47,12 @@ def _fine_tune(models: Sequence[ModelInfo]) -> Fields | None:
     teacher = _teacher("Teacher", trainable, base if fits else None, key, what)
     others = [model for model in trainable if model != teacher]
     what = "Another model that teaches: what both answer is averaged. Best one with other errors than the first."
-    second = _teacher("Second teacher", others, None, f"second-{key}", what) if teacher and others else None
+    helper = _teacher("Second teacher", others, None, f"second-{key}", what) if teacher and others else None
     defaults = {"distill_weight": FINE_TUNING["distill_weight"]} if teacher else {}
     settings = _settings(defaults, without=() if teacher else TEACHING, fixed=("architecture",))
     if base.architecture in get_args(Architecture):
         settings["architecture"] = base.architecture
-    teaching = {"teacher": teacher and teacher.id, "second_teacher": second and second.id}
+    teaching = {"teacher": teacher and teacher.id, "second_teacher": helper and helper.id}
     return {"view": view, "base_model": base.id, **teaching, "settings": settings}
 
 

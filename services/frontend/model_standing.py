@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from services.frontend.model_words import differences, escaped
 from services.frontend.words import clock
 from shared.model_comparison import Difference
-from shared.schemas import ModelChange, ModelInfo, ModelList, Slot
+from shared.schemas.models import ModelChange, ModelInfo, ModelList
+from shared.schemas.wire import Slot
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from services.frontend.access import change
 from services.frontend.client import GatewayClient, GatewayRefusedError
 from shared.masking import STUDY_VIEWS
 from shared.model_comparison import Difference, figure
-from shared.schemas import ModelChange, ModelInfo, ModelList, Slot
+from shared.schemas.models import ModelChange, ModelInfo, ModelList
+from shared.schemas.wire import Slot
 
 SHOWN_CHANGES: Final = 10
 LISTED_CHANGES: Final = 100

@@ -8,7 +8,8 @@ from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS
 from shared.model_comparison import Difference, compare, figure
 from shared.model_folder import Card
-from shared.schemas import SLOTS, ModelChange, ModelInfo, ModelList, Slot
+from shared.schemas.models import ModelChange, ModelInfo, ModelList
+from shared.schemas.wire import SLOTS, Slot
 
 SHORT_VIEW_NAMES: Final = {
     "full": "Whole face",

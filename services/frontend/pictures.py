@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from shared.errors import HalffaceError
 from shared.masking import hide
-from shared.schemas import Box
+from shared.schemas.predictions import Box
 
 LONGEST_SIDE = 1100
 """Pixels to which a photo is reduced for the page."""

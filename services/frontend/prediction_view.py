@@ -7,7 +7,7 @@ import streamlit as st
 
 from services.frontend import charts, pictures, words
 from shared.masking import STUDY_VIEWS
-from shared.schemas import Face, ImageAnswer, PredictAnswer, Prediction
+from shared.schemas.predictions import Face, ImageAnswer, PredictAnswer, Prediction
 
 WITHOUT_FACE = (
     "Choose a picture in which a face is larger and looks to the camera, or turn on **The whole image is the face** if "

@@ -7,7 +7,7 @@ import annotated_types
 import streamlit as st
 from pydantic.fields import FieldInfo
 
-from shared.schemas import TrainSettings
+from shared.schemas.training import TrainSettings
 
 IN_FRONT: Final = ("architecture", "epochs")
 """Fields that stand in the form itself, not under More settings."""

@@ -10,7 +10,7 @@ from services.frontend.study_charts import Row, inline
 from services.frontend.study_palette import ACCENT, GREY, MEAN_COLOUR, MODEL_COLOURS
 from services.frontend.study_tables import damage_kinds, points_of
 from services.frontend.study_words import NAMES, hundredths, interval
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import Calibration, Corruption, Curve, Estimate, Recovery, Robustness, RobustnessPoint
 
 MEAN_DASHES: Final = {"macro": [1, 0], "micro": [6, 3], "weighted": [2, 2]}

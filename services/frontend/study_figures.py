@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from shared.masking import STUDY_VIEWS
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import Cell, Estimate, Metrics, PublishedCell, StudyResult, Subset
 
 Grid: TypeAlias = dict[tuple[str, str], Estimate | None]

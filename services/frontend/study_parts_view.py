@@ -7,7 +7,7 @@ import streamlit as st
 from services.frontend import study_charts, study_curves, study_faces, study_tables, study_words
 from services.frontend.study_palette import MODEL_COLOURS
 from services.frontend.study_words import ALL, NAMES
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import Estimate, Robustness, ShapleyRow, StudyResult
 
 

@@ -9,7 +9,7 @@ from services.frontend import study_charts, study_figures, study_words
 from services.frontend.study_figures import Grid
 from services.frontend.study_words import FIGURES, IDS, NAMES, SUBSETS
 from shared.masking import STUDY_VIEWS
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import Hypothesis, StudyResult, Subset
 
 MODEL, VIEW, FIGURE, SHOW, SUBSET = "trained", "tested", "figure", "show", "images"

@@ -9,7 +9,10 @@ from pydantic import BaseModel, ValidationError
 from services.frontend import charts, words
 from services.frontend.kind_fields import FIELDS
 from shared.errors import HalffaceError
-from shared.schemas import DatasetInfo, DatasetList, JobKind, JobRequest, ModelInfo, TrainSettings
+from shared.schemas.datasets import DatasetInfo, DatasetList
+from shared.schemas.jobs import JobKind, JobRequest
+from shared.schemas.models import ModelInfo
+from shared.schemas.training import TrainSettings
 
 Content = TypeVar("Content", bound=BaseModel)
 

@@ -10,7 +10,8 @@ from services.frontend.guard import gateway
 from services.frontend.model_view import make
 from services.frontend.settings import Settings
 from shared.model_folder import Card
-from shared.schemas import SLOTS, ModelInfo, ModelList, Slot
+from shared.schemas.models import ModelInfo, ModelList
+from shared.schemas.wire import SLOTS, Slot
 
 
 def show_version(model: ModelInfo, listed: ModelList) -> None:

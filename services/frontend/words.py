@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from shared.schemas import TRAINING_KINDS, Job, JobDetail, JobKind, JobState, Prediction
+from shared.schemas.jobs import TRAINING_KINDS, Job, JobDetail, JobKind, JobState
+from shared.schemas.predictions import Prediction
 
 VIEW_NAMES: Final = {
     "full": "Whole face",

@@ -8,7 +8,7 @@ from pathlib import Path
 from services.gateway.remembered import Remembered
 from shared.dataset_layout import count_images, kind_of, list_datasets
 from shared.errors import DatasetError
-from shared.schemas import DatasetInfo, DatasetList
+from shared.schemas.datasets import DatasetInfo, DatasetList
 
 _log = logging.getLogger("halfface.gateway.datasets")
 

@@ -3,7 +3,7 @@
 from apiflask import APIBlueprint
 
 from services.gateway.parts import parts
-from shared.schemas import DatasetList
+from shared.schemas.datasets import DatasetList
 
 blueprint = APIBlueprint("datasets", __name__)
 

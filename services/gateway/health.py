@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 
 from services.gateway.parts import parts
 from shared.openapi import answer
-from shared.schemas import Health
+from shared.schemas.wire import Health
 from shared.web import ApiError
 
 NOT_READY: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {

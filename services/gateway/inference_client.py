@@ -17,15 +17,9 @@ from urllib3.exceptions import ProtocolError
 
 from services.gateway.patience import HangsError, wait_for
 from services.gateway.replicas import Replica, Replicas
-from shared.schemas import (
-    Answer,
-    ErrorAnswer,
-    Health,
-    PredictAnswer,
-    PredictRequest,
-    SelfTestAnswer,
-    SelfTestRequest,
-)
+from shared.schemas.models import SelfTestAnswer, SelfTestRequest
+from shared.schemas.predictions import PredictAnswer, PredictRequest
+from shared.schemas.wire import Answer, ErrorAnswer, Health
 from shared.web import REQUEST_ID_HEADER, ApiError, current_request_id
 
 CONNECT_TIMEOUT_S: Final = 3.0

@@ -7,7 +7,7 @@ from services.gateway.job_messages import STOPPED
 from services.gateway.model_catalogue import ModelCatalogue
 from shared.errors import ModelFolderError, RunFolderError
 from shared.run_folder import RunFolder
-from shared.schemas import RUN_PREFIX, TRAINING_KINDS, JobRequest, JobState
+from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobRequest, JobState
 from shared.web import ApiError
 
 

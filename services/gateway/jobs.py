@@ -10,7 +10,8 @@ from services.gateway.access import current_key_name
 from services.gateway.openapi import NO_QUEUE
 from services.gateway.parts import parts
 from shared.openapi import answer
-from shared.schemas import Deleted, Job, JobDetail, JobList, JobLog, JobRequest, JobState, MetricList, RunId, Wire
+from shared.schemas.jobs import Deleted, Job, JobDetail, JobList, JobLog, JobRequest, JobState, MetricList
+from shared.schemas.wire import RunId, Wire
 from shared.study import STUDY_FILE
 
 EXAMPLE: Final[dict[str, Any]] = {"dataset": "fer2013.zip", "view": "upper", "settings": {"epochs": 5}}

@@ -17,7 +17,7 @@ from shared.model_folder import (
     read_card,
 )
 from shared.model_registry import previous, serving_since
-from shared.schemas import ModelHistory, ModelInfo, ModelList
+from shared.schemas.models import ModelHistory, ModelInfo, ModelList
 
 _log = logging.getLogger("halfface.gateway.models")
 

@@ -8,7 +8,7 @@ from services.gateway.inference_client import InferenceClient
 from shared import model_registry
 from shared.errors import ModelChangeError, ModelFolderError, UnknownModelError
 from shared.model_folder import Card, message_of
-from shared.schemas import Slot
+from shared.schemas.wire import Slot
 from shared.web import ApiError
 
 

@@ -12,7 +12,8 @@ from services.gateway.openapi import BAD_JSON
 from services.gateway.parts import parts
 from shared.errors import ModelFolderError
 from shared.model_folder import Card
-from shared.schemas import ModelHistory, ModelInfo, ModelList, PromoteRequest, RollBackRequest, Wire
+from shared.schemas.models import ModelHistory, ModelInfo, ModelList, PromoteRequest, RollBackRequest
+from shared.schemas.wire import Wire
 from shared.web import ApiError
 
 NOT_FOUND: Final = {404: "There is no such model."}

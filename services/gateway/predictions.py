@@ -6,7 +6,7 @@ from flask import request
 from services.gateway.openapi import INFERENCE_ERRORS
 from services.gateway.parts import parts
 from shared.openapi import FORM, predict_body
-from shared.schemas import PredictAnswer, PredictRequest
+from shared.schemas.predictions import PredictAnswer, PredictRequest
 from shared.web import parse
 
 blueprint = APIBlueprint("predictions", __name__)

@@ -11,7 +11,7 @@ from services.gateway.job_messages import why_abandoned, why_waiting
 from services.gateway.job_queue import JobQueue, QueueSnapshot
 from shared.errors import RunFolderError
 from shared.run_folder import LOG_FILE, REPORT_DIR, RunFolder
-from shared.schemas import Job, JobDetail, JobList, JobState, MetricList
+from shared.schemas.jobs import Job, JobDetail, JobList, JobState, MetricList
 from shared.web import ApiError
 
 LOG_TAIL_BYTES: Final = 1 << 20

@@ -18,13 +18,7 @@ from services.gateway.removal import remove
 from services.gateway.run_reader import WAITING, RunReader, read, readable
 from shared.errors import RunFolderError
 from shared.run_folder import RunFolder, RunState, utc_now
-from shared.schemas import (
-    OPEN_STATES,
-    Deleted,
-    Job,
-    JobRequest,
-    JobState,
-)
+from shared.schemas.jobs import OPEN_STATES, Deleted, Job, JobRequest, JobState
 from shared.study_plan import create_study
 from shared.web import ApiError
 

@@ -13,7 +13,7 @@ from services.gateway.inference_client import ClassData
 from services.gateway.openapi import INFERENCE_ERRORS
 from services.gateway.parts import parts
 from shared.openapi import JSON, inline_schema, request_body
-from shared.schemas import SLOTS, Answer, Slot
+from shared.schemas.wire import SLOTS, Answer, Slot
 from shared.web import ApiError
 
 blueprint = APIBlueprint("upload", __name__)

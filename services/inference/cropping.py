@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.inference.detector import FaceBox
-from shared.schemas import Box
+from shared.schemas.predictions import Box
 
 CROP_SIDE: Final = 1.0
 """Side of the square crop, in units of the longer side of the detector's box.

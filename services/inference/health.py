@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 
 from services.inference.parts import parts
 from shared.openapi import answer
-from shared.schemas import Health
+from shared.schemas.wire import Health
 
 NOT_READY: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
     503: answer("No model can answer; the reason says why.", "Health")

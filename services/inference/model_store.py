@@ -21,7 +21,7 @@ from services.inference.network import Network
 from shared.errors import ModelFolderError
 from shared.model_folder import ACTIVE_FILE, message_of, model_path, read_active, read_active_models, read_network
 from shared.model_registry import previous
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.web import ApiError
 
 LOOK_EVERY_S: Final = 0.25

@@ -4,7 +4,7 @@ from apiflask import APIBlueprint
 from pydantic import Field
 
 from services.inference.parts import parts
-from shared.schemas import Answer
+from shared.schemas.wire import Answer
 
 blueprint = APIBlueprint("models", __name__)
 

@@ -16,7 +16,7 @@ from services.inference.parts import parts
 from services.inference.refusals import REFUSALS
 from shared.labels import LABEL_INDEX
 from shared.openapi import JSON, inline_schema, request_body
-from shared.schemas import SLOTS, Answer, Slot
+from shared.schemas.wire import SLOTS, Answer, Slot
 from shared.web import ApiError
 
 blueprint = APIBlueprint("original", __name__)

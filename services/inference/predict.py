@@ -12,7 +12,7 @@ from services.inference.decoding import Picture, decode_bytes, decode_text
 from services.inference.parts import parts
 from services.inference.refusals import REFUSALS
 from shared.openapi import FORM, predict_body
-from shared.schemas import PredictAnswer, PredictRequest
+from shared.schemas.predictions import PredictAnswer, PredictRequest
 from shared.web import ApiError, current_request_id, parse
 
 IMAGES: Final = "images"

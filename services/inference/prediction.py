@@ -22,7 +22,8 @@ from services.inference.network import Network
 from shared.labels import LABELS
 from shared.masking import View
 from shared.preprocessing import prepare, resize
-from shared.schemas import Box, Detect, Face, ImageAnswer, Prediction, Slot, Timings
+from shared.schemas.predictions import Box, Detect, Face, ImageAnswer, Prediction, Timings
+from shared.schemas.wire import Slot
 from shared.web import ApiError
 
 BATCH: Final = 32

@@ -4,7 +4,7 @@ from apiflask import APIBlueprint
 
 from services.inference.parts import parts
 from shared.errors import ModelFolderError, UnknownModelError
-from shared.schemas import SelfTestAnswer, SelfTestRequest
+from shared.schemas.models import SelfTestAnswer, SelfTestRequest
 from shared.web import ApiError
 
 blueprint = APIBlueprint("self_test", __name__)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.run_folder import RunFolder
-from shared.schemas import JobState
+from shared.schemas.jobs import JobState
 from tests.integration.rooms import Rooms
 from tests.s3_server import S3Server
 

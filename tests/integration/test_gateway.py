@@ -21,7 +21,8 @@ from redis import Redis
 
 from scripts.processes import free_port
 from scripts.stack_settings import ROOT
-from shared.schemas import ErrorAnswer, Job
+from shared.schemas.jobs import Job
+from shared.schemas.wire import ErrorAnswer
 from tests.integration.conftest import ADMIN_KEY, RunningGateway
 from tests.integration.service_process import running_service
 from tests.unit.gateway.small_inference import SmallInference, serve_inference

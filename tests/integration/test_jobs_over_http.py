@@ -11,7 +11,8 @@ import requests
 from redis import Redis
 
 from shared.run_folder import REPORT_DIR, RunFolder, RunState
-from shared.schemas import ErrorAnswer, JobDetail, JobState
+from shared.schemas.jobs import JobDetail, JobState
+from shared.schemas.wire import ErrorAnswer
 from tests.integration.conftest import ADMIN_KEY, RunningGateway
 from tests.integration.service_process import ROOT
 

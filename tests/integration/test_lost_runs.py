@@ -12,7 +12,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from shared.run_folder import QUEUE_NAMES, RunFolder, RunState
-from shared.schemas import JobRequest, JobState
+from shared.schemas.jobs import JobRequest, JobState
 from tests.integration.rooms import Rooms, make_old
 from trainer import lost_runs
 from trainer.lost_runs import LostRuns, enqueue

@@ -16,7 +16,7 @@ from shared.dataset_images import read_images
 from shared.labels import LABELS
 from shared.masking import View
 from shared.model_folder import read_active, write_active
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study_mistakes import MistakesQuery
 from tests.drawn_zip import write_drawn_zip
 from tests.integration.service_process import running_service

@@ -23,7 +23,9 @@ from scripts.processes import free_port
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import list_models, read_active, read_card
 from shared.run_folder import RunFolder
-from shared.schemas import JobRequest, JobState, ModelHistory, ModelInfo, ModelList, PredictAnswer
+from shared.schemas.jobs import JobRequest, JobState
+from shared.schemas.models import ModelHistory, ModelInfo, ModelList
+from shared.schemas.predictions import PredictAnswer
 from tests.conftest import TINY
 from tests.integration.conftest import ADMIN_KEY, RunningInference, running_inference
 from tests.integration.service_process import running_service

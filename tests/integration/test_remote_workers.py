@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from shared.run_folder import RUN_FUNCTION
-from shared.schemas import JobState
+from shared.schemas.jobs import JobState
 from tests.integration.machines import Machine
 from tests.integration.rooms import (
     QUICK,

@@ -16,7 +16,8 @@ from scripts.draw_faces import add_grain, draw_face
 from shared.labels import LABELS
 from shared.model_folder import Card, list_models
 from shared.run_folder import RunFolder
-from shared.schemas import JobRequest, JobState, TrainSettings
+from shared.schemas.jobs import JobRequest, JobState
+from shared.schemas.training import TrainSettings
 from tests.integration.rooms import saved_step, weights_digest
 from trainer.runs import TORN, execute
 from trainer.settings import Settings

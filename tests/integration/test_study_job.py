@@ -7,7 +7,8 @@ import pytest
 
 from shared.model_folder import list_models, model_path, read_card
 from shared.run_folder import REPORT_DIR, RunFolder
-from shared.schemas import SLOTS, JobRequest, JobState
+from shared.schemas.jobs import JobRequest, JobState
+from shared.schemas.wire import SLOTS
 from shared.study import STUDY_FILE, read_study
 from shared.study_plan import create_study
 from tests.integration.rooms import QUICK, Rooms, finished, kill, starts

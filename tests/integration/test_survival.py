@@ -13,7 +13,7 @@ import pytest
 
 from scripts.processes import free_port
 from shared.model_folder import list_models
-from shared.schemas import JobState
+from shared.schemas.jobs import JobState
 from tests.integration.rooms import (
     DISTURBED_AFTER,
     OwnQueue,

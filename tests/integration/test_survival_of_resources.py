@@ -14,7 +14,7 @@ import pytest
 from rq.worker import Worker
 
 from shared.run_folder import LOG_FILE, RunFolder
-from shared.schemas import JobState
+from shared.schemas.jobs import JobState
 from tests.integration.rooms import (
     DISTURBED_AFTER,
     OwnQueue,

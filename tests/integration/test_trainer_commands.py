@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from shared.model_folder import list_models, read_active, write_active
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 
 
 class Commands:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from shared.model_folder import read_card
-from shared.schemas import JobState
+from shared.schemas.jobs import JobState
 from tests.integration.rooms import QUICK, Rooms, checkpoints, finished, resumed_at, saved_step, wait_until
 
 TWO_EPOCHS = QUICK.model_copy(update={"epochs": 2})

@@ -4,7 +4,7 @@ import pytest
 
 from scripts.released_answers import MODELS
 from shared.model_folder import Card, model_path, read_active, read_card
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 
 LARGEST_BYTES = 200_000_000
 """Of the whole folder: whoever clones the project downloads it."""

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from shared.errors import HalffaceError
 from shared.model_folder import model_path
 from shared.run_folder import CANCEL_FILE, HISTORY_FILE, LEASE_FILE, REQUEST_FILE, STATE_FILE, RunFolder, RunState
-from shared.schemas import OPEN_STATES, JobState
+from shared.schemas.jobs import OPEN_STATES, JobState
 from trainer.errors import StorageError
 from trainer.run_lock import only_one
 from trainer.settings import Settings

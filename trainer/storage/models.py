@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from shared.errors import ModelFolderError, RunFolderError
 from shared.model_folder import ACTIVE_FILE, CARD_FILE, ServingModels, model_path, read_card, write_atomically
 from shared.run_folder import REQUEST_FILE, STATE_FILE, RunFolder
-from shared.schemas import RUN_PREFIX
+from shared.schemas.jobs import RUN_PREFIX
 from trainer.storage.store import Storage
 
 log = logging.getLogger(__name__)

@@ -41,7 +41,7 @@ from shared.run_folder import (
     RunFolder,
     RunState,
 )
-from shared.schemas import OPEN_STATES, JobState
+from shared.schemas.jobs import OPEN_STATES, JobState
 from trainer.errors import FileChangedError, StorageError
 from trainer.settings import Settings
 from trainer.storage import SYNC_DIR

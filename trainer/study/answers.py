@@ -14,7 +14,7 @@ import numpy.typing as npt
 from shared.labels import LABELS
 from shared.masking import Hidden, hidden_quadrants
 from shared.model_folder import Card, model_path, read_card, write_atomically
-from shared.schemas import TrainSettings
+from shared.schemas.training import TrainSettings
 from shared.shapley import COALITIONS, hidden_of
 from trainer.evaluation import Forward, Logits, logits_of
 from trainer.export import onnx_forward

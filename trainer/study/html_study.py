@@ -4,7 +4,7 @@ from html import escape
 from typing import Final
 
 from shared.masking import STUDY_VIEWS
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import Cell, Hypothesis, StudyResult, Subset
 from trainer.study import html_tables
 from trainer.study.html_cell import cell_details

@@ -3,7 +3,7 @@
 from html import escape
 from typing import Final
 
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import Agreement, Corruption, Estimate, RobustnessPoint, StudyResult, Subset
 from trainer.study.bootstrap import AREA_RESAMPLES
 from trainer.study.html_parts import figure, folded, percent, table

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from shared.errors import StudyError
 from shared.masking import STUDY_VIEWS, View
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import Subset
 from trainer.evaluation import Logits
 from trainer.study.bootstrap import Floats

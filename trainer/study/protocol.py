@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from shared.model_folder import Card
 from shared.run_folder import utc_now
-from shared.schemas import IMAGENET
+from shared.schemas.training import IMAGENET
 from shared.study import Latency, Protocol, StudyModel
 from trainer.data import Dataset
 from trainer.evaluation import Forward

@@ -9,7 +9,7 @@ import numpy as np
 from shared.errors import StudyError
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import read_active
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import STUDY_FILE, Cell, Estimate, StudyResult, read_study, write_study
 from shared.study_answers import STUDY_ANSWERS_FILE, write_answers
 from trainer.data import Dataset, load_dataset

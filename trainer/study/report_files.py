@@ -15,7 +15,7 @@ from typing import Final
 
 from shared.labels import LABELS
 from shared.masking import View
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import Cell, Subset
 from trainer.evaluation import Logits, softmax
 from trainer.study.bootstrap import RESAMPLES, draw

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from shared.masking import STUDY_VIEWS, View
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import (
     Agreement,
     Cell,

@@ -9,7 +9,7 @@ from services.frontend import model_view
 from services.frontend.guard import gateway, guarded
 from services.frontend.model_words import in_order
 from services.frontend.version_view import show_version
-from shared.schemas import ModelInfo, ModelList
+from shared.schemas.models import ModelInfo, ModelList
 
 MODEL = "model"
 

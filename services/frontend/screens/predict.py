@@ -9,7 +9,7 @@ from services.frontend import prediction_view
 from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
 from services.frontend.picture_source import Picture, choose_picture
-from shared.schemas import Detect, PredictAnswer
+from shared.schemas.predictions import Detect, PredictAnswer
 
 RESULT = "prediction"
 

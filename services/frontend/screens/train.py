@@ -9,7 +9,7 @@ from services.frontend.access import change
 from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
 from services.frontend.training_form import show_form
-from shared.schemas import TRAINING_KINDS, Job, JobState
+from shared.schemas.jobs import TRAINING_KINDS, Job, JobState
 
 ANY_STATE = "All"
 STATES: Final = {words.STATE_NAMES[state]: state for state in JobState}

@@ -12,21 +12,10 @@ from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import Card
 from shared.preprocessing import InputSpec
-from shared.schemas import (
-    Box,
-    DatasetInfo,
-    Face,
-    ImageAnswer,
-    Job,
-    JobProgress,
-    JobRequest,
-    JobState,
-    MetricRow,
-    ModelInfo,
-    PredictAnswer,
-    Prediction,
-    Timings,
-)
+from shared.schemas.datasets import DatasetInfo
+from shared.schemas.jobs import Job, JobProgress, JobRequest, JobState, MetricRow
+from shared.schemas.models import ModelInfo
+from shared.schemas.predictions import Box, Face, ImageAnswer, PredictAnswer, Prediction, Timings
 
 FOUR_HAPPY = {"full": "happy", "upper": "happy", "lower": "neutral", "left": "happy", "right": "happy"}
 

@@ -13,26 +13,11 @@ from pydantic import BaseModel
 from werkzeug.serving import WSGIRequestHandler
 
 from shared.model_folder import Card
-from shared.schemas import (
-    DatasetList,
-    Deleted,
-    ErrorAnswer,
-    ErrorDetail,
-    Health,
-    Job,
-    JobList,
-    JobLog,
-    JobRequest,
-    JobState,
-    MetricList,
-    MetricRow,
-    ModelChange,
-    ModelHistory,
-    ModelList,
-    PredictAnswer,
-    PromoteRequest,
-    RollBackRequest,
-)
+from shared.schemas.datasets import DatasetList
+from shared.schemas.jobs import Deleted, Job, JobList, JobLog, JobRequest, JobState, MetricList, MetricRow
+from shared.schemas.models import ModelChange, ModelHistory, ModelList, PromoteRequest, RollBackRequest
+from shared.schemas.predictions import PredictAnswer
+from shared.schemas.wire import ErrorAnswer, ErrorDetail, Health
 from shared.study import StudyResult
 from shared.study_mistakes import MistakeList, MistakesQuery
 

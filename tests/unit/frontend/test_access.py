@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from services.frontend.client import GatewayClient, KeyNeededError
-from shared.schemas import JobState
+from shared.schemas.jobs import JobState
 
 from .answers import a_job
 from .opened import says

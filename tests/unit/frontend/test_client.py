@@ -3,7 +3,9 @@
 import pytest
 
 from services.frontend.client import GatewayAwayError, GatewayClient, GatewayError, GatewayRefusedError
-from shared.schemas import Detect, Health, JobRequest, JobState
+from shared.schemas.jobs import JobRequest, JobState
+from shared.schemas.predictions import Detect
+from shared.schemas.wire import Health
 
 from .answers import a_job, a_prediction, epochs, png
 from .small_gateway import SmallGateway

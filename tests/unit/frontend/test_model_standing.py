@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.frontend.model_standing import released, since, standing
-from shared.schemas import ModelChange, ModelInfo, ModelList
+from shared.schemas.models import ModelChange, ModelInfo, ModelList
 
 from .answers import a_model, measured
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.frontend import model_words
-from shared.schemas import ModelChange, ModelInfo, ModelList
+from shared.schemas.models import ModelChange, ModelInfo, ModelList
 
 from .answers import a_card, a_model, measured
 

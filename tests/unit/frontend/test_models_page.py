@@ -2,7 +2,7 @@
 
 from streamlit.testing.v1 import AppTest
 
-from shared.schemas import ModelChange, ModelList, PromoteRequest, RollBackRequest
+from shared.schemas.models import ModelChange, ModelList, PromoteRequest, RollBackRequest
 
 from .answers import a_model, measured
 from .opened import open_page, says

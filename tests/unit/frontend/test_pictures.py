@@ -8,7 +8,7 @@ from PIL import Image
 
 from services.frontend.pictures import CHOSEN, FACE_SIDE, LONGEST_SIDE, PictureError, decode_crop, enlarged, upright
 from services.frontend.pictures import with_boxes as draw
-from shared.schemas import Box
+from shared.schemas.predictions import Box
 
 from .answers import a_face, png
 

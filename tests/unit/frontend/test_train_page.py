@@ -11,7 +11,9 @@ from services.frontend.screens import train
 from services.frontend.settings_fields import IN_FRONT, grouped_fields
 from services.frontend.training_form import SettingsError, checked_settings
 from shared.masking import STUDY_VIEWS
-from shared.schemas import DatasetList, JobDetail, JobProgress, JobRequest, JobState, TrainSettings
+from shared.schemas.datasets import DatasetList
+from shared.schemas.jobs import JobDetail, JobProgress, JobRequest, JobState
+from shared.schemas.training import TrainSettings
 
 from .answers import a_data_set, a_job, a_model, epochs
 from .opened import open_page, says

@@ -19,7 +19,8 @@ from services.frontend.words import (
     view_name,
 )
 from shared.masking import View
-from shared.schemas import JobProgress, JobState, TrainOn
+from shared.schemas.jobs import JobProgress, JobState
+from shared.schemas.training import TrainOn
 
 from .answers import FOUR_HAPPY, a_job, read
 

@@ -16,7 +16,9 @@ from apiflask import APIFlask
 from flask import Response, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from shared.schemas import Health, ImageAnswer, PredictAnswer, SelfTestAnswer, SelfTestRequest, Timings
+from shared.schemas.models import SelfTestAnswer, SelfTestRequest
+from shared.schemas.predictions import ImageAnswer, PredictAnswer, Timings
+from shared.schemas.wire import Health
 from shared.web import ApiError, current_request_id, make_app
 
 

@@ -15,7 +15,7 @@ from rq import Worker
 from rq.serializers import JSONSerializer
 
 from shared.run_folder import QUEUE_NAMES, RunFolder, RunState, utc_now
-from shared.schemas import JobState
+from shared.schemas.jobs import JobState
 from trainer.run_lock import only_one
 
 

@@ -16,7 +16,7 @@ from scripts.stack_settings import ROOT
 from services.gateway.access import READING, current_key_name
 from services.gateway.key_store import KeyStore
 from services.gateway.keys import Role, new_key
-from shared.schemas import ErrorAnswer
+from shared.schemas.wire import ErrorAnswer
 
 from .small_app import make_gateway
 

@@ -12,7 +12,7 @@ import pytest
 from scripts.processes import free_port
 from services.gateway import inference_client, replicas
 from services.gateway.inference_client import InferenceClient
-from shared.schemas import PredictRequest
+from shared.schemas.predictions import PredictRequest
 from shared.web import ApiError
 
 from .small_inference import SmallInference, serve_inference

@@ -12,7 +12,8 @@ from services.gateway.job_queue import JobQueue
 from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
 from shared.run_folder import QUEUE_NAMES, RunFolder, RunState
-from shared.schemas import Architecture, JobRequest, JobState, TrainSettings
+from shared.schemas.jobs import JobRequest, JobState
+from shared.schemas.training import Architecture, TrainSettings
 from shared.web import ApiError
 
 from .folders import write_small_model

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from shared.run_folder import RunFolder
-from shared.schemas import ErrorAnswer, JobRequest
+from shared.schemas.jobs import JobRequest
+from shared.schemas.wire import ErrorAnswer
 
 from .small_app import make_gateway
 

@@ -15,7 +15,7 @@ from services.gateway.job_queue import JobQueue
 from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
 from shared.run_folder import LEASE_FILE, RunFolder, RunState
-from shared.schemas import Job, JobRequest, JobState
+from shared.schemas.jobs import Job, JobRequest, JobState
 from shared.web import ApiError
 from trainer.run_lock import only_one
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.schemas import ErrorAnswer
+from shared.schemas.wire import ErrorAnswer
 from shared.study import STUDY_FILE, StudyResult, write_study
 from tests.study_example import example_study
 

@@ -14,7 +14,7 @@ from PIL import Image
 from shared.dataset_images import FaceImage, fingerprint, read_images
 from shared.labels import LABEL_INDEX, LABELS
 from shared.masking import STUDY_VIEWS
-from shared.schemas import SLOTS, ErrorAnswer
+from shared.schemas.wire import SLOTS, ErrorAnswer
 from shared.study import STUDY_FILE, StudyResult, write_study
 from shared.study_answers import STUDY_ANSWERS_FILE, StudyAnswers, image_order, write_answers
 from shared.study_mistakes import MistakeList

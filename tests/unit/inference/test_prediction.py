@@ -11,7 +11,7 @@ from services.inference.model_store import ModelStore, Served
 from services.inference.prediction import NO_FACE, Asked, find_faces, hidden_view, predict, probabilities
 from shared.labels import LABELS
 from shared.masking import View
-from shared.schemas import Detect
+from shared.schemas.predictions import Detect
 from tests.unit.inference.small_models import write_five
 
 DETECTOR = YuNetDetector()

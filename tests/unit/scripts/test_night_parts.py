@@ -19,7 +19,7 @@ from scripts.night.model_watch import ModelWatch
 from scripts.night.report import job_problems, make_report, repeated_too_much, steps_again, told_kills
 from scripts.night.trainings import SECOND_GONE_S, TwiceWatch, lock_holders, worker_of
 from shared.run_folder import LOG_FILE, RunFolder
-from shared.schemas import Job, JobProgress, JobRequest, JobState
+from shared.schemas.jobs import Job, JobProgress, JobRequest, JobState
 from tests.unit.gateway.folders import write_small_model
 
 NEEDED = ["--dataset", "fer2013.zip", "--base-model", "any/1"]

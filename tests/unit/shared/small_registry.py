@@ -6,7 +6,7 @@ from shared import model_registry
 from shared.errors import SelfTestError
 from shared.model_folder import ActiveModels, Card, read_active_models, write_model
 from shared.preprocessing import InputSpec
-from shared.schemas import Slot
+from shared.schemas.wire import Slot
 
 
 def add(models: Path, *ids: str) -> None:

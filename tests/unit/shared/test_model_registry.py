@@ -12,7 +12,7 @@ import pytest
 from shared import model_registry
 from shared.errors import ModelChangeError, ModelFolderError, SelfTestError, UnknownModelError
 from shared.model_folder import Card, read_active, read_active_models, write_active
-from shared.schemas import Slot
+from shared.schemas.wire import Slot
 from tests.unit.shared.small_registry import fails, promote, told
 
 ROOT = Path(__file__).parents[3]

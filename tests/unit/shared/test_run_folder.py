@@ -9,7 +9,8 @@ import pytest
 
 from shared.errors import RunFolderError
 from shared.run_folder import LEASE_FILE, RUN_ID_PATTERN, RunFolder, RunState, utc_now
-from shared.schemas import JobProgress, JobRequest, JobState, MetricRow, TrainSettings
+from shared.schemas.jobs import JobProgress, JobRequest, JobState, MetricRow
+from shared.schemas.training import TrainSettings
 from trainer.run_lock import only_one
 
 REQUEST = JobRequest(dataset="fer2013.zip", view="upper", settings=TrainSettings(epochs=3, seed=7))

@@ -6,18 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from shared.masking import STUDY_VIEWS
-from shared.schemas import (
-    OPEN_STATES,
-    SLOTS,
-    Box,
-    Detect,
-    ErrorAnswer,
-    JobRequest,
-    JobState,
-    PredictRequest,
-    Slot,
-    TrainSettings,
-)
+from shared.schemas.jobs import OPEN_STATES, JobRequest, JobState
+from shared.schemas.predictions import Box, Detect, PredictRequest
+from shared.schemas.training import TrainSettings
+from shared.schemas.wire import SLOTS, ErrorAnswer, Slot
 
 
 def test_the_default_training_settings_keep_their_own_rules() -> None:

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from shared.run_folder import RunFolder
-from shared.schemas import JobRequest, TrainSettings
+from shared.schemas.jobs import JobRequest
+from shared.schemas.training import TrainSettings
 from shared.study_plan import FINE_TUNED, base_step, create_study, fine_tuning_steps
 
 STUDY = JobRequest(

@@ -11,7 +11,7 @@ from pydantic import Field
 from werkzeug.test import TestResponse
 
 from shared.json_logs import RequestIdFilter
-from shared.schemas import ErrorAnswer, Wire
+from shared.schemas.wire import ErrorAnswer, Wire
 from shared.web import ApiError, current_request_id, error_body, make_app, parse
 
 

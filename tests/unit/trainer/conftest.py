@@ -9,7 +9,7 @@ from torch import nn
 
 from scripts.draw_faces import write_dataset
 from shared.preprocessing import InputSpec
-from shared.schemas import TrainSettings
+from shared.schemas.training import TrainSettings
 from trainer.data import Dataset, load_dataset
 from trainer.network import build_network
 from trainer.training import Plan, train

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from shared.masking import QUADRANTS, STUDY_VIEWS, View, quadrant_slices
 from shared.preprocessing import InputSpec, hide_and_normalise
-from shared.schemas import TrainSettings
+from shared.schemas.training import TrainSettings
 from trainer.augmentation import augment, step_rng, view_mix
 
 NOTHING = {"flip": False, "shift": 0, "rotate_degrees": 0, "zoom": 0, "contrast": 0, "erase": 0}

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from shared.schemas import TrainSettings
+from shared.schemas.training import TrainSettings
 from trainer.checkpoints import KEPT, Position, load_checkpoint, save_checkpoint, save_weights
 from trainer.errors import CheckpointError
 from trainer.optimisation import average_of, build_optimizer

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from shared.run_folder import LEASE_FILE, RunFolder, RunState
-from shared.schemas import JobRequest, JobState
+from shared.schemas.jobs import JobRequest, JobState
 from shared.study_plan import create_study
 from trainer import __main__ as command_line
 from trainer.errors import Stopped

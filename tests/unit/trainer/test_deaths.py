@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from shared.run_folder import RunFolder, RunState
-from shared.schemas import TRAINING_KINDS, JobKind, JobProgress, JobRequest, JobState, Phase
+from shared.schemas.jobs import TRAINING_KINDS, JobKind, JobProgress, JobRequest, JobState, Phase
 from trainer.lost_runs import MAX_DEATHS, note_death
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from shared.run_folder import RunFolder
-from shared.schemas import JobKind, JobProgress, JobRequest, JobState
+from shared.schemas.jobs import JobKind, JobProgress, JobRequest, JobState
 from trainer.runs import NOT_SAVED, UNEXPECTED, execute
 from trainer.settings import Settings
 from trainer.tasks import TASKS, Work

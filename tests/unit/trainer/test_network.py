@@ -14,7 +14,7 @@ from torchvision.models import get_model
 from shared.labels import LABELS
 from shared.model_folder import write_model
 from shared.preprocessing import InputSpec
-from shared.schemas import Architecture
+from shared.schemas.training import Architecture
 from trainer.checkpoints import save_weights
 from trainer.errors import BaseModelError
 from trainer.network import WEIGHTS_FILE, MeanOf, as_served, build_network, load_base

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from shared.labels import LABELS
-from shared.schemas import TrainSettings
+from shared.schemas.training import TrainSettings
 from trainer.network import build_network
 from trainer.optimisation import average_of, build_optimizer, class_weights, distillation, learning_rate
 

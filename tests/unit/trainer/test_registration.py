@@ -9,7 +9,8 @@ import torch
 
 from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder
-from shared.schemas import JobRequest, MetricRow, TrainSettings
+from shared.schemas.jobs import JobRequest, MetricRow
+from shared.schemas.training import TrainSettings
 from trainer.__main__ import _export_request, _parser, _request
 from trainer.data import Dataset
 from trainer.errors import Stopped

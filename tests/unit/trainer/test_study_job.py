@@ -7,7 +7,8 @@ import pytest
 
 from shared.model_folder import read_active
 from shared.run_folder import RunFolder, RunState
-from shared.schemas import SLOTS, JobRequest, JobState
+from shared.schemas.jobs import JobRequest, JobState
+from shared.schemas.wire import SLOTS
 from shared.study import read_study
 from shared.study_answers import read_answers
 from shared.study_plan import create_study

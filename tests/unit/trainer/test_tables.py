@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import HalffaceError
 from shared.model_folder import read_active, write_active
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import Estimate, StudyResult, write_study
 from tests.study_example import example_study
 from trainer.tables import BEGIN, END, readme_table, write_between_marks

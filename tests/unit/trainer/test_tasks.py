@@ -11,7 +11,8 @@ from torch import Tensor
 
 from shared.model_folder import Card, list_models, model_path, read_card
 from shared.run_folder import RunFolder
-from shared.schemas import JobRequest, JobState, StateChange, TrainSettings
+from shared.schemas.jobs import JobRequest, JobState, StateChange
+from shared.schemas.training import TrainSettings
 from trainer import tasks
 from trainer.evaluation import Logits
 from trainer.export import onnx_forward

@@ -17,7 +17,8 @@ from torch import nn
 
 from shared.masking import QUADRANTS, View
 from shared.run_folder import RunFolder
-from shared.schemas import JobProgress, TrainSettings
+from shared.schemas.jobs import JobProgress
+from shared.schemas.training import TrainSettings
 from tests.unit.trainer.dataset_files import pictures, write_zip
 from trainer import training
 from trainer.augmentation import step_rng

@@ -10,7 +10,7 @@ from rq import Queue, Worker, worker_registration
 from rq.serializers import JSONSerializer
 
 from shared.run_folder import QUEUE_NAMES
-from shared.schemas import JobRequest
+from shared.schemas.jobs import JobRequest
 from shared.study_plan import create_study
 from trainer.lost_runs import SETTLE_SECONDS, LostRuns
 from trainer.settings import Settings

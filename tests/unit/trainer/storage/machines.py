@@ -8,7 +8,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from shared.run_folder import QUEUE_NAMES, RunFolder, RunState
-from shared.schemas import JobRequest, JobState
+from shared.schemas.jobs import JobRequest, JobState
 from tests.unit.gateway.folders import write_small_model
 from trainer.settings import Settings
 from trainer.storage.store import open_storage

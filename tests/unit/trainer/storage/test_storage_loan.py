@@ -8,7 +8,7 @@ import pytest
 
 from shared.model_folder import list_models, read_card, write_active
 from shared.run_folder import RunFolder, RunState
-from shared.schemas import JobState
+from shared.schemas.jobs import JobState
 from tests.s3_server import S3Server
 from tests.unit.gateway.folders import write_small_model
 from tests.unit.trainer.storage.machines import Home, Machine

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.run_folder import RunFolder, RunState
-from shared.schemas import JobRequest, JobState
+from shared.schemas.jobs import JobRequest, JobState
 from trainer.storage.decisions import Holder, Known, Step, decide
 from trainer.storage.files import DEATHS_FILE, GATEWAYS, in_order, is_mirrored, stamps
 from trainer.storage.mirror import Mirror

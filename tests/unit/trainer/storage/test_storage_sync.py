@@ -9,7 +9,7 @@ from redis import Redis
 
 from shared.model_folder import list_models
 from shared.run_folder import QUEUE_NAMES, RunState
-from shared.schemas import JobState
+from shared.schemas.jobs import JobState
 from tests.s3_server import S3Server
 from tests.unit.gateway.folders import write_small_model
 from tests.unit.trainer.storage.machines import Home, Machine

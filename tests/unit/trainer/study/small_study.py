@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS, View
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.shapley import COALITIONS, coalition_outputs
 from shared.study import Leaks, Protocol, StudyModel
 from trainer.study.inputs import StudyInputs

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared.masking import STUDY_VIEWS, View
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import PairedTest, Subset
 from tests.unit.trainer.study.small_study import small_inputs
 from trainer.study.bootstrap import draw

@@ -13,7 +13,7 @@ from shared.errors import StudyError
 from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import read_active, write_active
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import StudyResult, Subset, read_study, write_study
 from shared.study_answers import read_answers, write_answers
 from tests.drawn_zip import write_drawn_zip

@@ -9,7 +9,7 @@ import pytest
 from shared.errors import StudyError
 from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS, View
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import StudyResult, Subset, read_study, write_study
 from tests.unit.trainer.study.small_study import small_inputs, small_models, small_protocol
 from trainer.study.calibration import fit_temperature

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.masking import STUDY_VIEWS
-from shared.schemas import SLOTS
+from shared.schemas.wire import SLOTS
 from shared.study import Corruption, Leaks, StudyResult, read_study
 from tests.study_example import example_study
 from trainer.study.html_tables import _plot

@@ -1,0 +1,83 @@
+"""`/v1/predict`: images in, faces and probabilities out."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from shared.labels import LABELS
+from shared.schemas.wire import Answer, Slot, Wire
+
+
+class Detect(StrEnum):
+    """Where the faces are."""
+
+    AUTO = "auto"  # find faces; a small image without one is taken as the face
+    ALWAYS = "always"  # find faces; none found, none read
+    NEVER = "never"  # the whole image is the face
+
+
+class PredictRequest(Wire):
+    """`POST /v1/predict` (inference) and `POST /v1/predictions` (gateway), as JSON."""
+
+    images: list[str] = Field(min_length=1, description="Each a data URL or base64: JPEG, PNG, WebP or BMP.")
+    models: list[Slot] | None = Field(None, min_length=1, description="Which models to ask; all active ones if absent.")
+    mask: bool = Field(True, description="Hide from each model the half that it was trained without.")
+    detect: Detect = Field(Detect.AUTO, description="Find faces, or take the whole image as the face.")
+    crops: bool = Field(False, description="Also return each face as the network reads it, before hiding.")
+
+
+class Box(Answer):
+    """A face's place, in pixels of the upright image (EXIF orientation applied)."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Prediction(Answer):
+    """What one model reads on one face."""
+
+    model: Slot = Field(description="The slot that was asked.")
+    version: str = Field(description="The model that answered.", examples=["full/1"])
+    hidden: str = Field(description="The view: what was hidden from the model.", examples=["upper"])
+    label: str = Field(description="The most probable emotion.", examples=["happy"])
+    confidence: float = Field(description="Its probability, 0 to 1.")
+    probabilities: dict[str, float] = Field(description=f"Probability of each of {', '.join(LABELS)}; sums to 1.")
+
+
+class Face(Answer):
+    """One face of an image."""
+
+    box: Box
+    source: Literal["detected", "whole_image"]
+    score: float | None = Field(None, description="The detector's confidence, 0 to 1; none for a whole image.")
+    crop: str | None = Field(None, description="Data URL of a grayscale PNG at the network's size, if asked for.")
+    predictions: list[Prediction]
+
+
+class ImageAnswer(Answer):
+    """One image's faces, largest first."""
+
+    width: int = Field(description="Pixels, after EXIF orientation.")
+    height: int
+    faces: list[Face]
+    note: str | None = Field(None, description="A sentence for a person, such as that no face was found.")
+
+
+class Timings(Answer):
+    """Milliseconds spent."""
+
+    decode_ms: float
+    detect_ms: float
+    network_ms: float
+    total_ms: float
+
+
+class PredictAnswer(Answer):
+    """The answer to a PredictRequest; images in the order of the request."""
+
+    images: list[ImageAnswer]
+    timings: Timings
+    request_id: str
