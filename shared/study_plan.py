@@ -38,6 +38,7 @@ def base_step(study: JobRequest) -> Step:
     nothing_before = {
         "distill_weight": 0.0,
         "freeze_statistics": False,
+        "start_share": 0.0,
     }  # neither a teacher nor a version to start from
     settings = study.settings.model_copy(update=nothing_before)
     request = JobRequest(

@@ -4,6 +4,7 @@ Dropping the stem's max-pool changes no weight's shape, so published weights sti
 without it sees features of 24 x 24 where the original's are 12 x 12 (deep residual networks: He et al. 2016).
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
@@ -40,6 +41,21 @@ def freeze_statistics(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
+
+
+def between(network: nn.Module, start: Mapping[str, Tensor], share: float) -> nn.Module:
+    """Return a copy of `network` with weights between its own and those of `start`.
+
+    Args:
+        network: any.
+        start: its weights and statistics at another time, by name.
+        share: of `start`, 0 to 1.
+    """
+    mixed = copy.deepcopy(network)
+    for key, value in mixed.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(start[key].to(value), share)
+    return mixed
 
 
 class MirrorAverage(nn.Module):

@@ -30,7 +30,7 @@ from trainer.devices import choose_arithmetic
 from trainer.distributed import ALONE, Group
 from trainer.errors import CheckpointError, DivergedError, Stopped
 from trainer.evaluation import accuracy, cross_entropy, logits_of, torch_forward
-from trainer.network import as_served, freeze_statistics
+from trainer.network import as_served, between, freeze_statistics
 from trainer.optimisation import average_of, build_optimizer, class_weights, distillation, learning_rate
 from trainer.plan import Plan
 from trainer.stopping import stoppable
@@ -78,6 +78,8 @@ class Run:
         self.arithmetic = choose_arithmetic(plan.settings.precision, device)
         self.scaler = self.arithmetic.scaler()
         self.network = self.arithmetic.place(network)
+        kept = self.network.state_dict() if plan.settings.start_share else {}
+        self.start = {key: value.clone() for key, value in kept.items()}
         self.average = average_of(self.network, plan.settings.ema_decay)
         self.teacher = self.arithmetic.place(teacher).eval() if teacher else None
         self.optimizer = build_optimizer(self.network, plan.settings)
@@ -175,8 +177,13 @@ class Run:
         return cross_entropy(logits, part.labels), accuracy(logits, part.labels)
 
     def shown(self) -> nn.Module:
-        """Return the network that is measured and shipped: the average, or the last weights if there is none."""
-        return self.average.module if self.plan.settings.ema_decay else self.network
+        """Return the network that is measured and shipped: the average, or the last weights if there is none.
+
+        With a `start_share`, a copy whose weights lie between these and those at the start (Wortsman et al. 2022).
+        """
+        settings = self.plan.settings
+        network = self.average.module if settings.ema_decay else self.network
+        return between(network, self.start, settings.start_share) if settings.start_share else network
 
     def checkpoint(self, hooks: Hooks) -> bool:
         """Write a checkpoint, and return whether that could be done; if not, the run goes on with the one before."""

@@ -28,6 +28,7 @@ GROUPS: Final = {
         "class_weights",
         "ema_decay",
         "freeze_statistics",
+        "start_share",
     ),
     "Hiding": ("hide_after", "hide_share", "other_share"),
     "Augmentation": ("flip", "shift", "rotate_degrees", "zoom", "contrast", "erase", "mixup"),

@@ -101,10 +101,9 @@ class JobRequest(Wire):
             raise field_error("teacher", "must name a version too, since second_teacher does")
         if self.ensemble_with and self.size_average is False:
             raise field_error("size_average", "cannot be false: the two networks read two sizes of a face")
-        if self.settings.freeze_statistics and self.base_model is None and self.kind != "study":
-            raise field_error(
-                "base_model", "must name what to start from, since settings.freeze_statistics keeps of it"
-            )
+        for name in ("freeze_statistics", "start_share"):
+            if getattr(self.settings, name) and self.base_model is None and self.kind != "study":
+                raise field_error("base_model", f"must name what to start from, since settings.{name} keeps of it")
         if self.kind == "study" and self.name and len(self.name) > MAX_STUDY_NAME:
             raise field_error("name", f"must have at most {MAX_STUDY_NAME} characters; its models' names add a view")
         return self

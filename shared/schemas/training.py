@@ -44,6 +44,12 @@ class TrainSettings(Wire):
     freeze_statistics: bool = Field(
         False, description="Keep the normalisation's means and variances of the version that it starts from."
     )
+    start_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the version that it starts from in the weights that are measured and kept (WiSE-FT).",
+    )
     mirror_average: bool = Field(
         False,
         description="Answer with the mean over a face and its mirror image: more accurate, twice the work. What is "

@@ -39,11 +39,12 @@ def test_a_fine_tuning_has_an_epoch_at_least() -> None:
     assert {step.request.settings.epochs for step in fine_tuning_steps(one, "base")} == {1}
 
 
-def test_statistics_can_only_be_frozen_where_there_are_some_to_start_from() -> None:
-    frozen = TrainSettings(freeze_statistics=True)
+@pytest.mark.parametrize(("name", "value"), [("freeze_statistics", True), ("start_share", 0.5)])
+def test_what_is_kept_of_the_start_needs_one(name: str, value: object) -> None:
+    frozen = TrainSettings.model_validate({name: value})
     study = STUDY.model_copy(update={"settings": frozen})
-    assert not base_step(study).request.settings.freeze_statistics
-    assert all(step.request.settings.freeze_statistics for step in fine_tuning_steps(study, "base"))
+    assert not getattr(base_step(study).request.settings, name)
+    assert all(getattr(step.request.settings, name) == value for step in fine_tuning_steps(study, "base"))
     with pytest.raises(ValidationError) as refused:
         JobRequest(dataset="faces.zip", settings=frozen)
     assert [error["ctx"]["field"] for error in refused.value.errors()] == ["base_model"]

@@ -495,6 +495,22 @@ def test_statistics_that_are_frozen_stay_as_they_were_while_weights_learn(
     assert any(not torch.equal(before[key], after[key]) for key in before.keys() - statistics)
 
 
+def test_a_share_of_the_weights_at_the_start_is_kept_and_measured(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    start = {key: value.clone() for key, value in small_network().state_dict().items()}
+    one_epoch = settings.model_copy(update={"epochs": 1})
+    for name in ("moved", "shared"):
+        (tmp_path / name).mkdir()
+    moved = run_once(noise, one_epoch, tmp_path / "moved").state_dict()
+    shared = run_once(noise, one_epoch.model_copy(update={"start_share": 0.25}), tmp_path / "shared").state_dict()
+    floats = [key for key, value in start.items() if value.is_floating_point()]
+    assert any(not torch.equal(moved[key], start[key]) for key in floats)
+    assert all(torch.allclose(shared[key], 0.75 * moved[key] + 0.25 * start[key], atol=1e-5) for key in floats)
+    losses = [RunFolder(tmp_path / name).metrics()[0].validation_loss for name in ("moved", "shared")]
+    assert losses[0] != losses[1]
+
+
 def test_a_run_in_bfloat16_keeps_float32_weights(noise: Dataset, settings: TrainSettings, tmp_path: Path) -> None:
     network = run_once(noise, settings.model_copy(update={"precision": "bf16", "epochs": 1}), tmp_path)
     assert {value.dtype for value in network.parameters()} == {torch.float32}
