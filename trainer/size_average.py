@@ -36,7 +36,7 @@ class SizeAverage(nn.Module):
 
     def __init__(self, network: nn.Module, other: nn.Module | None = None) -> None:
         super().__init__()
-        self.network, self.other = network, other or network
+        self.network, self.other = network, network if other is None else other
 
     def forward(self, faces: Tensor) -> Tensor:
         """Return the logits (N, 7) of `faces`, float32 (N, C, S, S)."""

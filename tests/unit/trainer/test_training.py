@@ -511,6 +511,19 @@ def test_a_share_of_the_weights_at_the_start_is_kept_and_measured(
     assert losses[0] != losses[1]
 
 
+def test_a_stopped_run_keeps_its_share_of_the_weights_at_the_start_when_it_goes_on(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    shared = settings.model_copy(update={"start_share": 0.25})
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+    whole = run_once(noise, shared, tmp_path / "whole").state_dict()
+    with pytest.raises(Stopped):
+        run_once(noise, shared, tmp_path / "stopped", Hooks(stop_asked=stop_after(6)))
+    gone_on = run_once(noise, shared, tmp_path / "stopped").state_dict()
+    assert all(torch.equal(value, gone_on[key]) for key, value in whole.items())
+
+
 def test_a_run_in_bfloat16_keeps_float32_weights(noise: Dataset, settings: TrainSettings, tmp_path: Path) -> None:
     network = run_once(noise, settings.model_copy(update={"precision": "bf16", "epochs": 1}), tmp_path)
     assert {value.dtype for value in network.parameters()} == {torch.float32}
