@@ -36,7 +36,7 @@ from shared.schemas.training import Architecture, TrainSettings
 from shared.study import Leaks
 from trainer.data import Dataset, LeftOut, Part
 from trainer.devices import choose_arithmetic, choose_device
-from trainer.network import build_network
+from trainer.network import network_of
 from trainer.optimisation import build_optimizer
 from trainer.runs import run_hooks
 from trainer.training import Hooks, Plan, train
@@ -77,7 +77,7 @@ class Bare:
 
     def __init__(self, settings: TrainSettings, device: torch.device) -> None:
         self.arithmetic, self.batch_size = choose_arithmetic(settings.precision, device), settings.batch_size
-        network = build_network(settings.architecture, max_pool=settings.max_pool)
+        network = network_of(settings)
         self.network = self.arithmetic.place(network).train()
         self.optimizer, self.scaler = build_optimizer(self.network, settings), self.arithmetic.scaler()
         self.criterion = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
@@ -144,7 +144,7 @@ def train_once(
     run = RunFolder.create(runs_dir, JobRequest(dataset="random", settings=settings))
     usual, watch, data = run_hooks(run, lambda: False, lambda progress: None), Watch(), random_dataset(faces, settings)
     plan = Plan(settings, "five", faces)
-    network = build_network(settings.architecture, max_pool=settings.max_pool)
+    network = network_of(settings)
 
     def progress(value: JobProgress) -> None:
         usual.progress(value)

@@ -1,39 +1,78 @@
 """The networks: torchvision's ResNets with seven outputs and, for small faces, a stem that keeps resolution.
 
 Dropping the stem's max-pool changes no weight's shape, so published weights still load. At 48 x 48 pixels a network
-without it sees features of 24 x 24 where the original's are 12 x 12 (deep residual networks: He et al. 2016).
+without it sees features of 24 x 24 where the original's are 12 x 12 (deep residual networks: He et al. 2016). The small
+stem sees 48 x 48, as that paper's networks for CIFAR do (section 4.2); at half the width it costs as much.
 """
 
 import copy
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
+from typing import Final
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from shared.errors import ModelFolderError
 from shared.labels import LABELS
 from shared.model_folder import WEIGHTS_FILE, Card, model_path, read_card
-from shared.schemas.training import IMAGENET
+from shared.schemas.training import IMAGENET, TrainSettings
 from trainer.errors import BaseModelError
 from trainer.size_average import SizeAverage
 
+SHAPE: Final = ("max_pool", "width", "small_stem")
+"""The settings that say what an architecture's network looks like; a card keeps them with its request."""
 
-def build_network(architecture: str, *, max_pool: bool = False) -> nn.Module:
+
+def build_network(
+    architecture: str, *, max_pool: bool = False, width: float = 1.0, small_stem: bool = False
+) -> nn.Module:
     """Return a network with random weights: float32 (N, 3, S, S) to logits (N, 7).
 
     Args:
         architecture: resnet18, resnet34, resnet50, resnet101 or resnet152.
         max_pool: keep the stem's max-pool, as for large images.
+        width: share of the channels of each layer, in multiples of 8.
+        small_stem: begin with a 3 x 3 convolution of stride 1 in place of the 7 x 7 one of stride 2.
     """
     network: nn.Module = get_model(architecture, weights=None, num_classes=len(LABELS), zero_init_residual=True)
+    if isinstance(network, ResNet) and (width != 1 or small_stem):
+        _reshape(network, width, small_stem)
     if not max_pool:
         network.maxpool = nn.Identity()
     return network
+
+
+def network_of(settings: TrainSettings) -> nn.Module:
+    """Return the network that `settings` ask for, with random weights; `build_network` says its shapes."""
+    return build_network(settings.architecture, **{name: getattr(settings, name) for name in SHAPE})
+
+
+def _reshape(network: ResNet, width: float, small_stem: bool) -> None:
+    """Give a network other channels and stem, and all weights anew, drawn as torchvision draws them."""
+    stages: list[nn.Sequential] = [network.layer1, network.layer2, network.layer3, network.layer4]
+    channels = [max(8, round(64 * 2**stage * width / 8) * 8) for stage in range(len(stages))]
+    block = Bottleneck if isinstance(network.layer1[0], Bottleneck) else BasicBlock
+    kernel, stride = (3, 1) if small_stem else (7, 2)
+    network.inplanes = channels[0]
+    network.conv1 = nn.Conv2d(3, channels[0], kernel, stride, kernel // 2, bias=False)
+    network.bn1 = nn.BatchNorm2d(channels[0])
+    for stage, (blocks, planes) in enumerate(zip(stages, channels, strict=True)):
+        made = network._make_layer(block, planes, len(blocks), stride=1 if stage == 0 else 2)
+        setattr(network, f"layer{stage + 1}", made)
+    network.fc = nn.Linear(channels[-1] * block.expansion, len(LABELS))
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, Bottleneck):
+            nn.init.zeros_(module.bn3.weight)
+        elif isinstance(module, BasicBlock):
+            nn.init.zeros_(module.bn2.weight)
 
 
 def freeze_statistics(network: nn.Module) -> None:
@@ -125,8 +164,8 @@ def load_version(models_dir: Path, model_id: str) -> nn.Module:
         BaseModelError: there is no such version, or it ships no weights.
     """
     card = _card_with_weights(models_dir, model_id)
-    kept = card.training.get("request", {}).get("settings", {}).get("max_pool", False)
-    network = build_network(card.architecture, max_pool=kept)
+    settings = card.training.get("request", {}).get("settings", {})
+    network = build_network(card.architecture, **{name: settings[name] for name in SHAPE if name in settings})
     load_base(network, card.architecture, model_id, models_dir)
     return network.eval()
 

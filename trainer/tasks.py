@@ -22,7 +22,7 @@ from trainer.data import Dataset, load_dataset
 from trainer.distributed import ALONE, Group
 from trainer.errors import BaseModelError, Stopped
 from trainer.export import ExportSettings
-from trainer.network import MeanOf, build_network, load_base, load_version
+from trainer.network import MeanOf, load_base, load_version, network_of
 from trainer.registration import (
     ENSEMBLE_WITH,
     MIRROR_AVERAGE,
@@ -152,7 +152,7 @@ def train_network(work: Work) -> str:
     request, models_dir = work.request, work.settings.models_dir
     data = work.dataset(request.settings.size)
     torch.manual_seed(request.settings.seed)
-    network = build_network(request.settings.architecture, max_pool=request.settings.max_pool)
+    network = network_of(request.settings)
     with work.stoppable("fetching the weights to start from"):
         if request.base_model:
             load_base(network, request.settings.architecture, request.base_model, models_dir)

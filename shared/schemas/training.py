@@ -21,6 +21,12 @@ class TrainSettings(Wire):
 
     architecture: Architecture = Field("resnet18", description="torchvision's network of that name.")
     max_pool: bool = Field(False, description="Keep the stem's max-pool (off for 48 x 48 faces).")
+    width: float = Field(1.0, gt=0, le=2, description="Share of the network's channels.")
+    small_stem: bool = Field(
+        False,
+        description="Begin with a 3 x 3 convolution of stride 1 in place of the 7 x 7 one of stride 2, as for CIFAR: "
+        "four times the work, as much as before at half the width.",
+    )
     epochs: int = Field(20, ge=1, le=1000, description="Passes over the training part.")
     epoch_faces: int | None = Field(
         None, ge=1, description="Faces in an epoch, others in the next; the whole training part if absent."
