@@ -18,7 +18,7 @@ import torch
 from shared.model_folder import model_path, read_active, read_card
 from trainer.evaluation import torch_forward
 from trainer.export import onnx_forward, write_float32
-from trainer.network import build_network
+from trainer.network import build_network, shape_of
 
 CALLS = {1: 60, 32: 8}
 """Faces in a batch to number of calls."""
@@ -40,7 +40,7 @@ def compare(models_dir: Path, model_id: str) -> None:
     """Print a row for each batch size of one released model."""
     folder = model_path(models_dir, model_id)
     card = read_card(folder)
-    network = build_network(card.architecture).to(memory_format=torch.channels_last).eval()
+    network = build_network(card.architecture, **shape_of(card)).to(memory_format=torch.channels_last).eval()
     with tempfile.TemporaryDirectory() as place:
         single = Path(place) / "float32.onnx"
         write_float32(network, card.input, single)

@@ -129,6 +129,13 @@ def augment(faces: Tensor, settings: TrainSettings, size: int, rng: np.random.Ge
     return _erase(pixels.clamp_(0, 255), settings.erase, rng)
 
 
+def resized(pixels: Tensor, size: int) -> Tensor:
+    """Return faces (N, S, S) at another size, float32 (N, size, size), bilinear as where answers are averaged over sizes."""
+    if pixels.shape[-1] == size:
+        return pixels
+    return F.interpolate(pixels[:, None], size=(size, size), mode="bilinear")[:, 0]
+
+
 def _spread(count: int, width: float, rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     return rng.uniform(-width, width, count).astype(np.float32)
 

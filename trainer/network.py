@@ -9,7 +9,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
@@ -46,6 +46,12 @@ def build_network(
     if not max_pool:
         network.maxpool = nn.Identity()
     return network
+
+
+def shape_of(card: Card) -> dict[str, Any]:
+    """Return the settings of `SHAPE` that a version was trained with, by name, as far as its card tells them."""
+    settings = card.training.get("request", {}).get("settings", {})
+    return {name: settings[name] for name in SHAPE if name in settings}
 
 
 def network_of(settings: TrainSettings) -> nn.Module:
@@ -153,7 +159,10 @@ def load_base(network: nn.Module, architecture: str, base_model: str, models_dir
     fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
     missing = {key for key in own if key not in fitting and not key.startswith("fc.")}
     if missing:
-        raise BaseModelError(f"{base_model} does not fit a {architecture}: {len(missing)} weights are missing.")
+        raise BaseModelError(
+            f"{base_model} does not fit this {architecture}: {len(missing)} weights are missing or of another shape. "
+            "Ask for the width and the stem (width, small_stem) that it was trained with."
+        )
     network.load_state_dict(own | {key: value.to(own[key].dtype) for key, value in fitting.items()})
 
 
@@ -164,8 +173,7 @@ def load_version(models_dir: Path, model_id: str) -> nn.Module:
         BaseModelError: there is no such version, or it ships no weights.
     """
     card = _card_with_weights(models_dir, model_id)
-    settings = card.training.get("request", {}).get("settings", {})
-    network = build_network(card.architecture, **{name: settings[name] for name in SHAPE if name in settings})
+    network = build_network(card.architecture, **shape_of(card))
     load_base(network, card.architecture, model_id, models_dir)
     return network.eval()
 

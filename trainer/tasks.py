@@ -22,7 +22,7 @@ from trainer.data import Dataset, load_dataset
 from trainer.distributed import ALONE, Group
 from trainer.errors import BaseModelError, Stopped
 from trainer.export import ExportSettings
-from trainer.network import MeanOf, load_base, load_version, network_of
+from trainer.network import MeanOf, load_base, load_version, network_of, shape_of
 from trainer.registration import (
     ENSEMBLE_WITH,
     MIRROR_AVERAGE,
@@ -227,6 +227,7 @@ def _described(other: Card) -> dict[str, Any]:
     return {
         "id": other.id,
         "architecture": other.architecture,
+        "shape": shape_of(other),
         **{key: other.training[key] for key in kept if key in other.training},
     }
 

@@ -23,7 +23,7 @@ from shared.preprocessing import InputSpec, hide_and_normalise
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobProgress, MetricRow
 from shared.schemas.training import TrainSettings
-from trainer.augmentation import Blend, augment, step_rng, view_mix
+from trainer.augmentation import Blend, augment, resized, step_rng, view_mix
 from trainer.checkpoints import Position, load_checkpoint, save_checkpoint, save_weights
 from trainer.data import Dataset
 from trainer.devices import choose_arithmetic
@@ -131,9 +131,10 @@ class Run:
         settings, position = self.plan.settings, self.position
         indices = self.group.part(indices)
         rng = step_rng(settings.seed, position.step, self.group.rank)
-        pixels = augment(self.faces[indices], settings, self.plan.size_of_step(position.epoch, rng), rng)
+        size = self.plan.size_of_step(position.epoch, rng)
+        pixels = augment(self.faces[indices], settings, size if self.teacher is None else settings.size, rng)
         hidden = self.plan.mix_at(position.step).draw(len(indices), rng)
-        batch = self._prepared(pixels, hidden)
+        batch = self._prepared(resized(pixels, size), hidden)
         rate = learning_rate(position.step, self.plan.steps, settings)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -219,7 +220,8 @@ def train(
         device: where to train.
         folder: the run's folder; metrics.jsonl, checkpoints/ and best.safetensors are written there.
         hooks: progress and the wish to stop.
-        teacher: a trained network that sees each face whole, and whose answers are learnt too.
+        teacher: a trained network that sees each face whole and at `size`, also while the network that learns is shown
+            it smaller, and whose answers are learnt too.
         group: the processes that train together.
 
     Raises:

@@ -16,7 +16,17 @@ TEACHING: Final = ("distill_weight", "distill_temperature")
 """Settings that only a job with a teacher reads."""
 
 GROUPS: Final = {
-    "Network": ("size", "grow_from", "mixed_sizes", "max_pool", "mirror_average", "size_average", "precision"),
+    "Network": (
+        "size",
+        "grow_from",
+        "mixed_sizes",
+        "width",
+        "small_stem",
+        "max_pool",
+        "mirror_average",
+        "size_average",
+        "precision",
+    ),
     "Learning": (
         "optimizer",
         "learning_rate",

@@ -18,7 +18,7 @@ from shared.study import Latency, Protocol, StudyModel
 from trainer.data import Dataset
 from trainer.evaluation import Forward
 from trainer.export import onnx_forward
-from trainer.network import build_network
+from trainer.network import build_network, shape_of
 from trainer.registration import ENSEMBLE_WITH, NO_AVERAGE, average_words, code_revision
 from trainer.study.answers import Reader
 from trainer.study.bootstrap import RESAMPLES
@@ -134,12 +134,14 @@ def _settings(card: Card) -> dict[str, Any]:
 def describe(reader: Reader) -> StudyModel:
     """Return what a released version is: size, speed; its temperature is fitted where the study is assembled."""
     other = reader.card.training.get(ENSEMBLE_WITH)
-    architectures = [reader.card.architecture, *([other["architecture"]] if other else [])]
+    networks = [build_network(reader.card.architecture, **shape_of(reader.card))]
+    if other:
+        networks.append(build_network(other["architecture"], **other["shape"]))
     return StudyModel(
         slot=reader.slot,
         version=reader.card.id,
         architecture=reader.card.architecture,
-        parameters=sum(weights.numel() for name in architectures for weights in build_network(name).parameters()),
+        parameters=sum(weights.numel() for network in networks for weights in network.parameters()),
         size_bytes=reader.path.stat().st_size,
         temperature=1.0,
         latency=latency(reader),

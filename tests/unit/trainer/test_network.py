@@ -17,7 +17,7 @@ from shared.preprocessing import InputSpec
 from shared.schemas.training import Architecture
 from trainer.checkpoints import save_weights
 from trainer.errors import BaseModelError
-from trainer.network import WEIGHTS_FILE, MeanOf, as_served, build_network, load_base
+from trainer.network import WEIGHTS_FILE, MeanOf, as_served, build_network, load_base, load_version
 
 ARCHITECTURES = get_args(Architecture)
 
@@ -27,7 +27,9 @@ def shapes(network: nn.Module) -> dict[str, torch.Size]:
     return {key: value.shape for key, value in network.state_dict().items() if not key.startswith("fc.")}
 
 
-def publish(models: Path, version: str, weights: Path | None, architecture: str = "resnet18") -> str:
+def publish(
+    models: Path, version: str, weights: Path | None, architecture: str = "resnet18", **settings: object
+) -> str:
     """Add a version with these weights (the ONNX file is a stand-in, nothing here reads it); return its id."""
     stand_in = models.parent / "model.onnx"
     stand_in.write_bytes(b"not read here")
@@ -38,7 +40,7 @@ def publish(models: Path, version: str, weights: Path | None, architecture: str 
         "view": "full",
         "input": InputSpec(size=16),
         "architecture": architecture,
-        "training": {},
+        "training": {"request": {"settings": settings}},
         "data": {},
         "metrics": {},
         "created": "2026-01-01T00:00:00+00:00",
@@ -94,6 +96,37 @@ def test_the_max_pool_is_kept_where_it_is_asked_for() -> None:
     assert isinstance(build_network("resnet18").maxpool, nn.Identity)
 
 
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
+def test_half_the_width_has_half_the_channels_everywhere(architecture: str) -> None:
+    whole, half = shapes(build_network(architecture)), shapes(build_network(architecture, width=0.5))
+    assert half["conv1.weight"] == (32, 3, 7, 7)
+    assert {key: shape[0] for key, shape in whole.items() if shape} == {
+        key: 2 * shape[0] for key, shape in half.items() if shape
+    }
+
+
+@pytest.mark.parametrize(("small_stem", "side"), [(False, 24), (True, 48)])
+def test_a_small_stem_keeps_the_resolution(small_stem: bool, side: int) -> None:
+    network = build_network("resnet18", width=0.25, small_stem=small_stem).eval()
+    seen: list[torch.Size] = []
+    network.get_submodule("layer1").register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    with torch.inference_mode():
+        assert network(torch.zeros(2, 3, 48, 48)).shape == (2, len(LABELS))
+    assert seen == [(2, 16, side, side)]
+
+
+@pytest.mark.parametrize(("architecture", "last"), [("resnet18", "bn2"), ("resnet50", "bn3")])
+def test_a_reshaped_network_begins_as_torchvisions_does_with_blocks_that_add_nothing(
+    architecture: str, last: str
+) -> None:
+    weights = build_network(architecture, width=0.5, small_stem=True).state_dict()
+    assert not weights[f"layer3.0.{last}.weight"].any()
+    assert weights["layer3.0.bn1.weight"].eq(1).all()
+    spread = float(weights["layer4.1.conv2.weight"].std())
+    fan_out = weights["layer4.1.conv2.weight"][:, 0].numel()
+    assert spread == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
+
+
 def test_an_average_over_mirror_images_answers_to_both_alike(trained: nn.Module) -> None:
     network, faces = trained.eval(), torch.rand(3, 3, 16, 16)
     with torch.inference_mode():
@@ -129,6 +162,23 @@ def test_a_last_layer_of_other_size_is_left_at_random(models: Path, tmp_path: Pa
     before = network.state_dict()["fc.weight"].clone()
     load_base(network, "resnet18", publish(models, "1", tmp_path / "w.safetensors"), models)
     assert torch.equal(network.state_dict()["fc.weight"], before)
+
+
+def test_a_version_is_loaded_in_the_shape_that_its_card_tells(models: Path, tmp_path: Path) -> None:
+    shape = {"width": 0.25, "small_stem": True}
+    narrow = build_network("resnet18", **shape)
+    save_weights(tmp_path / "w.safetensors", narrow)
+    loaded = load_version(models, publish(models, "1", tmp_path / "w.safetensors", **shape, epochs=3))
+    assert all(torch.equal(value, narrow.state_dict()[key]) for key, value in loaded.state_dict().items())
+
+
+def test_a_version_of_another_shape_is_refused_with_what_to_ask_for(
+    other: nn.Module, models: Path, tmp_path: Path
+) -> None:
+    save_weights(tmp_path / "w.safetensors", build_network("resnet18", width=0.25, small_stem=True))
+    words = refusal(other, publish(models, "1", tmp_path / "w.safetensors"), models)
+    assert "of another shape" in words
+    assert "width, small_stem" in words
 
 
 def test_a_missing_version_is_refused_by_name(other: nn.Module, models: Path) -> None:
