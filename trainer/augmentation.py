@@ -130,7 +130,7 @@ def augment(faces: Tensor, settings: TrainSettings, size: int, rng: np.random.Ge
 
 
 def resized(pixels: Tensor, size: int) -> Tensor:
-    """Return faces (N, S, S) at another size, float32 (N, size, size), bilinear as where answers are averaged over sizes."""
+    """Return faces (N, S, S) at another size: float32 (N, size, size), bilinear, as `SizeAverage` does."""
     if pixels.shape[-1] == size:
         return pixels
     return F.interpolate(pixels[:, None], size=(size, size), mode="bilinear")[:, 0]

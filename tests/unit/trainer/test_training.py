@@ -455,6 +455,32 @@ def test_mixed_sizes_show_half_of_the_batches_smaller_once_the_run_is_at_its_siz
     assert sizes[2].count(40) + sizes[2].count(48) == 400
 
 
+class Watched(nn.Module):
+    """Answers 0 to all, and remembers the sizes of what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(7))
+        self.shown: list[int] = []
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        self.shown.append(faces.shape[-1])
+        return faces.mean(dim=(1, 2, 3))[:, None] * self.weight
+
+
+def test_a_teacher_sees_the_full_size_while_the_network_is_shown_it_smaller(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    grown = settings.model_copy(update={"epochs": 1, "grow_from": 16, "size": 32, "mixed_sizes": True})
+    plan, network, teacher = Plan(grown, "any", len(noise.train)), Watched(), Watched()
+    run = Run(plan, noise, network, CPU, tmp_path, teacher)
+    for _ in range(8):
+        run.step(torch.arange(14))
+        run.position.step += 1
+    assert set(network.shown) == {27, 32}
+    assert teacher.shown == [32] * 8
+
+
 def test_without_mixed_sizes_a_step_draws_what_it_always_drew(settings: TrainSettings) -> None:
     rng = step_rng(0, 7)
     assert Plan(settings, "full", 56).size_of_step(0, rng) == settings.size
