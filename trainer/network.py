@@ -204,5 +204,5 @@ def _card_with_weights(models_dir: Path, model_id: str) -> Card:
     except ModelFolderError as error:
         raise BaseModelError(f"Cannot start from {model_id}: {error}") from error
     if not card.has_weights:
-        raise BaseModelError(f"{model_id} ships no {WEIGHTS_FILE}, so one cannot fine-tune from it; choose another.")
+        raise BaseModelError(f"{model_id} ships no {WEIGHTS_FILE}, which this needs; choose a version that does.")
     return card
