@@ -136,7 +136,7 @@ def describe(reader: Reader) -> StudyModel:
     other = reader.card.training.get(ENSEMBLE_WITH)
     networks = [build_network(reader.card.architecture, **shape_of(reader.card))]
     if other:
-        networks.append(build_network(other["architecture"], **other["shape"]))
+        networks.append(build_network(other["architecture"], **other.get("shape", {})))
     return StudyModel(
         slot=reader.slot,
         version=reader.card.id,

@@ -19,7 +19,8 @@ from trainer.export import onnx_forward
 from trainer.network import MeanOf
 from trainer.runs import execute
 from trainer.settings import Settings
-from trainer.study.answers import BATCH_SIZE
+from trainer.study.answers import BATCH_SIZE, open_reader
+from trainer.study.protocol import describe
 from trainer.tasks import Pace
 
 
@@ -126,12 +127,15 @@ def test_two_versions_may_answer_together_and_be_parted_again(
 
     one_epoch = quick_settings.model_copy(update={"epochs": 1})
     one = made(settings=one_epoch)
-    other = made(settings=one_epoch.model_copy(update={"seed": 1}), name="other")
+    shape = {"width": 0.25, "small_stem": True}
+    other = made(settings=one_epoch.model_copy(update={"seed": 1, **shape}), name="other")
     both = made(kind="export", model=one.id, ensemble_with=other.id, name="both")
     assert both.training["ensemble_with"]["id"] == other.id
     assert both.training["ensemble_with"]["command"] == other.training["command"]
     words = f"over two sizes of a face, the larger of which the network of {other.id} reads"
     assert words in both.metrics["protocol"]
+    counted = [describe(open_reader(settings.models_dir, "any", card.id, 1)).parameters for card in (one, other, both)]
+    assert counted[2] == counted[0] + counted[1] > 10 * counted[1]
     again = made(kind="export", model=both.id, name="again", precision="float32")
     assert again.training["ensemble_with"] == both.training["ensemble_with"]
     assert distance(again, both) < distance(one, both) / 2
