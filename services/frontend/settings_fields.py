@@ -56,6 +56,8 @@ NAMES: Final = {
 """Names of settings for people, where the schema's name does not serve."""
 
 COLUMNS = 3
+SWITCH_COLUMNS = 2
+"""A switch's name stands beside it, and needs the room."""
 SMALLEST = 1e-6
 
 
@@ -72,10 +74,13 @@ def more_settings(defaults: Mapping[str, Any] | None = None, without: Collection
         if not names:
             continue
         st.markdown(f"**{title}**")
-        columns = st.columns(COLUMNS)
-        for place, name in enumerate(names):
-            with columns[place % COLUMNS]:
-                values[name] = setting(name, (defaults or {}).get(name))
+        switches = [name for name in names if TrainSettings.model_fields[name].annotation is bool]
+        fields = [name for name in names if name not in switches]
+        for shown, across in ((fields, COLUMNS), (switches, SWITCH_COLUMNS)):
+            for start in range(0, len(shown), across):
+                for name, column in zip(shown[start : start + across], st.columns(across), strict=False):
+                    with column:
+                        values[name] = setting(name, (defaults or {}).get(name))
     return values
 
 
