@@ -81,7 +81,7 @@ class Run:
         kept = self.network.state_dict() if plan.settings.start_share else {}
         self.start = {key: value.clone() for key, value in kept.items()}
         self.average = average_of(self.network, plan.settings.ema_decay)
-        self.teacher = self.arithmetic.place(teacher).eval() if teacher else None
+        self.teacher = None if teacher is None else self.arithmetic.place(teacher).eval()
         self.optimizer = build_optimizer(self.network, plan.settings)
         self.faces = torch.from_numpy(data.train.faces).to(device)
         self.labels = torch.from_numpy(data.train.labels).to(device)
