@@ -21,6 +21,7 @@ from shared.errors import ModelFolderError, UnknownModelError
 from shared.labels import LABELS
 from shared.preprocessing import InputSpec
 from shared.schemas.models import ModelChange
+from shared.schemas.training import FIXED_BY_WEIGHTS, TrainSettings
 
 CARD_FORMAT: Final = 1
 ACTIVE_FILE: Final = "active.json"
@@ -60,6 +61,19 @@ class Card(BaseModel):
     def has_weights(self) -> bool:
         """Whether one can fine-tune from it."""
         return WEIGHTS_FILE in self.sha256
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The training's settings by name, as far as the card tells them."""
+        settings: dict[str, Any] = (self.training.get("request") or {}).get("settings") or {}
+        return settings
+
+    @property
+    def fixed_by_weights(self) -> dict[str, Any]:
+        """The settings of FIXED_BY_WEIGHTS, which a fine-tuning from this version shares with it, by name."""
+        defaults = {name: TrainSettings.model_fields[name].default for name in FIXED_BY_WEIGHTS}
+        told = {name: self.settings[name] for name in FIXED_BY_WEIGHTS if name in self.settings}
+        return defaults | told | {"architecture": self.architecture}
 
     @property
     def id(self) -> str:

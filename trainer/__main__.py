@@ -18,11 +18,12 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from tqdm import tqdm
 
-from shared.errors import HalffaceError
+from shared.errors import HalffaceError, ModelFolderError
 from shared.masking import STUDY_VIEWS, View
+from shared.model_folder import model_path, read_card
 from shared.run_folder import RunFolder, RunState
 from shared.schemas.jobs import EXPORT_OPTIONS, JobProgress, JobRequest, JobState
-from shared.schemas.training import TrainOn, TrainSettings
+from shared.schemas.training import IMAGENET, TrainOn, TrainSettings
 from shared.validation import explain
 from trainer import model_commands, study_commands
 from trainer.run_lock import reopen
@@ -116,12 +117,12 @@ def _add_export(commands: Any) -> None:
             export.add_argument(option, default=field.default, help=text)
 
 
-def _export_request(arguments: argparse.Namespace) -> JobRequest:
+def _export_request(arguments: argparse.Namespace, models_dir: Path) -> JobRequest:
     asked = {name: getattr(arguments, name) for name in ("model", *EXPORT_OPTIONS)}
     return JobRequest.model_validate({"kind": "export", "dataset": arguments.data.name, **asked})
 
 
-def _request(arguments: argparse.Namespace) -> JobRequest:
+def _request(arguments: argparse.Namespace, models_dir: Path) -> JobRequest:
     asked = {
         "dataset": arguments.data.name,
         "view": arguments.view,
@@ -129,9 +130,19 @@ def _request(arguments: argparse.Namespace) -> JobRequest:
         "base_model": arguments.base_model,
         "teacher": arguments.teacher,
         "second_teacher": arguments.second_teacher,
-        "settings": _given_settings(arguments),
+        "settings": _fixed_by(arguments.base_model, models_dir) | _given_settings(arguments),
     }
     return JobRequest.model_validate(asked)  # the kind follows from the base model
+
+
+def _fixed_by(base_model: str | None, models_dir: Path) -> dict[str, Any]:
+    """Return the settings that the version to start from decides; none if it has no card, which the training tells."""
+    if base_model in (None, IMAGENET):
+        return {}
+    try:
+        return read_card(model_path(models_dir, base_model), verify=False).fixed_by_weights
+    except ModelFolderError:
+        return {}
 
 
 def _show(bar: "tqdm[NoReturn]", progress: JobProgress) -> None:
@@ -206,7 +217,7 @@ def _command(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.command in study_commands.COMMANDS:
         return study_commands.run(arguments, settings, _given_settings(arguments), _in_this_process)
     if make := {"train": _request, "export": _export_request}.get(arguments.command):
-        request = make(arguments)
+        request = make(arguments, settings.models_dir)
         return _run(settings, lambda: RunFolder.create(settings.runs_dir, request))
     return _run(settings, lambda: _reopened(settings.runs_dir, arguments.run))
 

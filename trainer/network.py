@@ -9,7 +9,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -21,12 +21,9 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from shared.errors import ModelFolderError
 from shared.labels import LABELS
 from shared.model_folder import WEIGHTS_FILE, Card, model_path, read_card
-from shared.schemas.training import IMAGENET, TrainSettings
+from shared.schemas.training import IMAGENET, SHAPE, TrainSettings
 from trainer.errors import BaseModelError
 from trainer.size_average import SizeAverage
-
-SHAPE: Final = ("max_pool", "width", "small_stem")
-"""The settings that say what an architecture's network looks like; a card keeps them with its request."""
 
 
 def build_network(
@@ -50,8 +47,7 @@ def build_network(
 
 def shape_of(card: Card) -> dict[str, Any]:
     """Return the settings of `SHAPE` that a version was trained with, by name, as far as its card tells them."""
-    settings = card.training.get("request", {}).get("settings", {})
-    return {name: settings[name] for name in SHAPE if name in settings}
+    return {name: card.settings[name] for name in SHAPE if name in card.settings}
 
 
 def network_of(settings: TrainSettings) -> nn.Module:

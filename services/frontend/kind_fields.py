@@ -10,7 +10,7 @@ from services.frontend.settings_fields import TEACHING, more_settings, setting
 from shared.masking import STUDY_VIEWS, View
 from shared.schemas.jobs import JobKind, Precision
 from shared.schemas.models import ModelInfo
-from shared.schemas.training import IMAGENET, Architecture, TrainOn
+from shared.schemas.training import FIXED_BY_WEIGHTS, IMAGENET, Architecture, TrainOn
 from shared.study_plan import FINE_TUNING
 
 SOURCES: Final = {None: "Random weights", IMAGENET: "ImageNet weights (downloaded)"}
@@ -49,9 +49,8 @@ def _fine_tune(models: Sequence[ModelInfo]) -> Fields | None:
     what = "Another model that teaches: what both answer is averaged. Best one with other errors than the first."
     helper = _teacher("Second teacher", others, None, f"second-{key}", what) if teacher and others else None
     defaults = {"distill_weight": FINE_TUNING["distill_weight"]} if teacher else {}
-    settings = _settings(defaults, without=() if teacher else TEACHING, fixed=("architecture",))
-    if base.architecture in get_args(Architecture):
-        settings["architecture"] = base.architecture
+    settings = _settings(defaults, without=(*FIXED_BY_WEIGHTS, *(() if teacher else TEACHING)))
+    settings |= {name: getattr(base, name) for name in FIXED_BY_WEIGHTS}
     teaching = {"teacher": teacher and teacher.id, "second_teacher": helper and helper.id}
     return {"view": view, "base_model": base.id, **teaching, "settings": settings}
 
@@ -137,12 +136,10 @@ def _average(label: str, words_of: Mapping[bool | None, str], key: str) -> bool 
     return st.selectbox(label, list(words_of), format_func=words_of.__getitem__, key=key)
 
 
-def _settings(
-    defaults: Mapping[str, Any] | None = None, *, without: Sequence[str] = (), fixed: Sequence[str] = ()
-) -> Fields:
+def _settings(defaults: Mapping[str, Any] | None = None, *, without: Sequence[str] = ()) -> Fields:
     values: Fields = {}
     for name, column in zip(("epochs", "architecture"), st.columns(2), strict=True):
-        if name not in fixed:
+        if name not in without:
             with column:
                 values[name] = setting(name)
     with st.expander("More settings", icon=":material/tune:"):
@@ -150,7 +147,8 @@ def _settings(
 
 
 def _trainable(models: Sequence[ModelInfo]) -> list[ModelInfo]:
-    found = [model for model in models if model.trainable and not model.problem]
+    known = get_args(Architecture)
+    found = [model for model in models if model.trainable and not model.problem and model.architecture in known]
     if not found:
         st.info(NONE_TRAINABLE)
     return found

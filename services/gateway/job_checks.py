@@ -1,6 +1,9 @@
 """What must be true of a job before it is queued. Every refusal is a 422 that names the field."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from services.gateway.dataset_catalogue import DatasetCatalogue
 from services.gateway.job_messages import STOPPED
@@ -8,6 +11,7 @@ from services.gateway.model_catalogue import ModelCatalogue
 from shared.errors import ModelFolderError, RunFolderError
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobRequest, JobState
+from shared.schemas.training import FIXED_BY_WEIGHTS
 from shared.web import ApiError
 
 
@@ -64,8 +68,8 @@ class JobChecks:
             self._check_version(field, now.model, asked)
         elif other.kind == "export" and other.model:
             self._check_named(field, other.model, asked)  # its architecture is that of what it exports
-        elif field == "base_model" and other.settings.architecture != asked.settings.architecture:
-            raise _misfit(run_id, other.settings.architecture)
+        elif field == "base_model":
+            _check_fit(run_id, {name: getattr(other.settings, name) for name in FIXED_BY_WEIGHTS}, asked)
 
     def _check_version(self, field: str, model_id: str, asked: JobRequest) -> None:
         what = field.replace("_", " ")
@@ -77,17 +81,20 @@ class JobChecks:
             raise _invalid(field, f"There is no model '{model_id}'; /v1/models lists those there are.")
         if _needs_weights(field, asked) and not card.has_weights:
             raise _invalid(field, f"{model_id} ships no weights, only the exported network; choose another model.")
-        if field == "base_model" and card.architecture != asked.settings.architecture:
-            raise _misfit(model_id, card.architecture)
+        if field == "base_model":
+            _check_fit(model_id, card.fixed_by_weights, asked)
 
 
 def _needs_weights(field: str, asked: JobRequest) -> bool:
     return field != "model" or asked.kind == "export"
 
 
-def _misfit(name: str, architecture: str) -> ApiError:
-    sentence = f"{name} is a {architecture}; choose that architecture to start from it."
-    return _invalid("settings.architecture", sentence)
+def _check_fit(start: str, fixed: Mapping[str, Any], asked: JobRequest) -> None:
+    for name, value in fixed.items():
+        if getattr(asked.settings, name) != value:
+            told = json.dumps(value).strip('"')
+            sentence = f"{start} has the {name.replace('_', ' ')} {told}; choose that to start from it."
+            raise _invalid(f"settings.{name}", sentence)
 
 
 def _invalid(field: str, message: str) -> ApiError:

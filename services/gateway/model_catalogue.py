@@ -122,7 +122,7 @@ class ModelCatalogue:
         return info.model_copy(
             update={
                 "view": card.view,
-                "architecture": card.architecture,
+                **card.fixed_by_weights,
                 "created": card.created,
                 "metrics": card.metrics,
                 "fingerprint": _text(card.data.get("fingerprint")),

@@ -15,6 +15,8 @@ class ModelInfo(Answer):
     version: str
     view: str
     architecture: str
+    width: float = Field(1.0, description="Share of the architecture's channels that it has.")
+    small_stem: bool = Field(False, description="Whether it begins with a 3 x 3 convolution of stride 1.")
     created: str
     serves: list[str] = Field(description="The slots that this version serves now.")
     since: dict[str, str] = Field(

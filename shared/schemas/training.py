@@ -13,6 +13,12 @@ TrainOn = Literal["full", "upper", "lower", "left", "right", "diagonal", "transd
 
 Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 
+SHAPE: Final = ("max_pool", "width", "small_stem")
+"""The settings that say what an architecture's network looks like; a card keeps them with its request."""
+
+FIXED_BY_WEIGHTS: Final = ("architecture", "width", "small_stem")
+"""The settings that a fine-tuning shares with the version that it starts from, or its weights would not fit."""
+
 
 class TrainSettings(Wire):
     """How to train; the same model is the trainer's config, so a request is checked by what runs it."""

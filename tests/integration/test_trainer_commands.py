@@ -82,6 +82,19 @@ def test_a_version_from_which_one_fine_tunes_gives_the_start(
     assert {card.view for _, card in list_models(trainer.models)} == {"five", "left"}  # type: ignore[union-attr]
 
 
+def test_a_fine_tuning_has_the_width_and_the_stem_of_what_it_starts_from(
+    trainer: Commands, drawn_dataset: Path
+) -> None:
+    words = ("train", "--data", str(drawn_dataset), "--epochs", "1", "--size", "16", "--batch-size", "32")
+    shape = {"architecture": "resnet18", "width": 0.25, "small_stem": True}
+    assert trainer(*words, "--name", "narrow", "--width", "0.25", "--small-stem").returncode == 0
+    ((version, _),) = list_models(trainer.models)
+    done = trainer(*words, "--name", "second", "--base-model", version)
+    assert done.returncode == 0, done.stderr
+    cards = dict(list_models(trainer.models)).values()
+    assert [card.fixed_by_weights for card in cards] == [shape, shape]  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

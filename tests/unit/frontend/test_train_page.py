@@ -13,7 +13,7 @@ from services.frontend.training_form import SettingsError, checked_settings
 from shared.masking import STUDY_VIEWS
 from shared.schemas.datasets import DatasetList
 from shared.schemas.jobs import JobDetail, JobProgress, JobRequest, JobState
-from shared.schemas.training import TrainSettings
+from shared.schemas.training import FIXED_BY_WEIGHTS, TrainSettings
 
 from .answers import a_data_set, a_job, a_model, epochs
 from .opened import open_page, says
@@ -57,12 +57,14 @@ def test_a_training_can_start_from_imagenet_weights(gateway: SmallGateway):
     assert gateway.jobs_asked[0].base_model == "imagenet"
 
 
-def test_a_base_model_brings_its_own_architecture(gateway: SmallGateway):
+def test_a_base_model_brings_its_own_architecture_width_and_stem(gateway: SmallGateway):
+    gateway.models.models[0] = a_model().model_copy(update={"width": 0.5, "small_stem": True})
     page = open_kind("fine-tune")
     press(page, "Start fine-tuning")
     asked = gateway.jobs_asked[0]
     assert (asked.kind, asked.base_model, asked.teacher) == ("fine-tune", "first/1", None)
     assert asked.settings.architecture == a_model().architecture
+    assert (asked.settings.width, asked.settings.small_stem) == (0.5, True)
     assert asked.settings.distill_weight == 0
 
 
@@ -138,7 +140,8 @@ def test_every_setting_has_a_field(gateway: SmallGateway):
     page = open_kind("fine-tune")
     page.selectbox(key="view").set_value("upper").run()
     shown = {field.key for kind in (page.number_input, page.toggle, page.selectbox) for field in kind}
-    assert {f"setting-{name}" for name in TrainSettings.model_fields} - shown == {"setting-architecture"}
+    hidden = {f"setting-{name}" for name in TrainSettings.model_fields} - shown
+    assert hidden == {f"setting-{name}" for name in FIXED_BY_WEIGHTS}
     assert set(grouped_fields()) == {"Network", "Learning", "Hiding", "Augmentation", "Teaching", "Run"}
     assert not {name for names in grouped_fields().values() for name in names} & set(IN_FRONT)
 

@@ -13,7 +13,7 @@ from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
 from shared.run_folder import QUEUE_NAMES, RunFolder, RunState
 from shared.schemas.jobs import JobRequest, JobState
-from shared.schemas.training import Architecture, TrainSettings
+from shared.schemas.training import TrainSettings
 from shared.web import ApiError
 
 from .folders import write_small_model
@@ -26,6 +26,11 @@ STUDY = JobRequest(kind="study", dataset="faces.zip", name="lab")
 def waiting(redis: Redis) -> list[str]:
     """Return the ids in RQ's own lists."""
     return [run.decode() for name in QUEUE_NAMES for run in redis.lrange(f"rq:queue:{name}", 0, -1)]
+
+
+def a_fine_tuning(base: str, settings: dict[str, Any]) -> JobRequest:
+    """Return a request to fine-tune from `base`."""
+    return JobRequest(kind="fine-tune", dataset="faces.zip", base_model=base, settings=TrainSettings(**settings))
 
 
 def end(folder: Path, run_id: str, state: JobState, model: str | None = None) -> None:
@@ -231,20 +236,28 @@ def test_a_run_that_has_stopped_is_no_base(runs: Runs, folder: Path, state: JobS
 def test_a_base_that_an_export_or_a_finished_run_makes_has_the_architecture_of_its_model(
     runs: Runs, folder: Path
 ) -> None:
-    def fine_tuning(run: str, architecture: Architecture) -> JobRequest:
-        settings = TrainSettings(architecture=architecture)
-        return JobRequest(kind="fine-tune", dataset="faces.zip", base_model=f"run:{run}", settings=settings)
-
     write_small_model(folder / "models", "3", architecture="resnet50")
     export, _ = runs.start(JobRequest(kind="export", dataset="faces.zip", model="first/3"))
     for finished in (False, True):
         if finished:
             end(folder, export.id, JobState.FINISHED, "first/3")
-        with pytest.raises(ApiError, match="is a resnet50") as refused:
-            runs.start(fine_tuning(export.id, "resnet18"))
+        with pytest.raises(ApiError, match="has the architecture resnet50; choose that") as refused:
+            runs.start(a_fine_tuning(f"run:{export.id}", {"architecture": "resnet18"}))
         assert refused.value.field == "settings.architecture"
-        job, _ = runs.start(fine_tuning(export.id, "resnet50"))
+        job, _ = runs.start(a_fine_tuning(f"run:{export.id}", {"architecture": "resnet50"}))
         runs.cancel(job.id)
+
+
+def test_a_fine_tuning_asks_for_the_width_and_the_stem_of_what_it_starts_from(runs: Runs, folder: Path) -> None:
+    shape = {"width": 0.5, "small_stem": True}
+    write_small_model(folder / "models", "3", training={"request": {"settings": shape}})
+    training, _ = runs.start(ASKED.model_copy(update={"settings": TrainSettings(**shape)}))
+    for base in ("first/3", f"run:{training.id}"):
+        for settings, field in (({}, "width"), ({"width": 0.5}, "small_stem")):
+            with pytest.raises(ApiError, match="choose that to start from it") as refused:
+                runs.start(a_fine_tuning(base, settings))
+            assert (refused.value.status, refused.value.field) == (422, f"settings.{field}")
+        assert runs.start(a_fine_tuning(base, shape))[1]
 
 
 def test_a_finished_run_whose_model_is_gone_is_no_base(runs: Runs, folder: Path) -> None:

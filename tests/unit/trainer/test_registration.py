@@ -68,24 +68,24 @@ def test_what_a_run_began_with_is_not_written_over_where_it_goes_on_elsewhere(tm
     assert json.loads((run.path / ORIGIN_FILE).read_text()) == {"device": "cuda"}
 
 
-def test_the_cards_command_asks_for_the_same_training_again() -> None:
+def test_the_cards_command_asks_for_the_same_training_again(tmp_path: Path) -> None:
     settings = TrainSettings(epochs=3, learning_rate=2e-4, flip=False, class_weights=True, grow_from=32)
     named = {"base_model": "full/1", "teacher": "full/1", "second_teacher": "any/1"}
     asked = JobRequest(dataset="faces.zip", view="upper", name="mine", **named, settings=settings)
     command = command_of(asked).split()
     assert command[:4] == ["python", "-m", "trainer", "train"]
-    assert _request(_parser().parse_args(command[3:])) == asked
+    assert _request(_parser().parse_args(command[3:]), tmp_path) == asked
 
 
 @pytest.mark.parametrize(
     "asked",
     [{}, {"ensemble_with": "any/7", "name": "both"}, {"precision": "float32", "mirror_average": False}],
 )
-def test_the_command_of_an_export_asks_for_the_same_one_again(asked: dict[str, Any]) -> None:
+def test_the_command_of_an_export_asks_for_the_same_one_again(asked: dict[str, Any], tmp_path: Path) -> None:
     request = JobRequest.model_validate({"kind": "export", "dataset": "faces.zip", "model": "full/4", **asked})
     command = command_of(request).split()
     assert command[:5] == ["python", "-m", "trainer", "export", "full/4"]
-    assert _export_request(_parser().parse_args(command[3:])) == request
+    assert _export_request(_parser().parse_args(command[3:]), tmp_path) == request
 
 
 def test_what_a_killed_attempt_left_of_a_version_is_removed_and_nothing_else(
