@@ -117,7 +117,7 @@ def _add_export(commands: Any) -> None:
             export.add_argument(option, default=field.default, help=text)
 
 
-def _export_request(arguments: argparse.Namespace, models_dir: Path) -> JobRequest:
+def _export_request(arguments: argparse.Namespace) -> JobRequest:
     asked = {name: getattr(arguments, name) for name in ("model", *EXPORT_OPTIONS)}
     return JobRequest.model_validate({"kind": "export", "dataset": arguments.data.name, **asked})
 
@@ -216,8 +216,9 @@ def _command(arguments: argparse.Namespace, settings: Settings) -> int:
         settings = settings.model_copy(update={"data_dir": arguments.data.absolute().parent})
     if arguments.command in study_commands.COMMANDS:
         return study_commands.run(arguments, settings, _given_settings(arguments), _in_this_process)
-    if make := {"train": _request, "export": _export_request}.get(arguments.command):
-        request = make(arguments, settings.models_dir)
+    if arguments.command in ("train", "export"):
+        train = arguments.command == "train"
+        request = _request(arguments, settings.models_dir) if train else _export_request(arguments)
         return _run(settings, lambda: RunFolder.create(settings.runs_dir, request))
     return _run(settings, lambda: _reopened(settings.runs_dir, arguments.run))
 

@@ -58,9 +58,7 @@ def split_of(readers: Sequence[Reader]) -> dict[str, float]:
     It is the narrowest way of all versions', whose validation part each of them has held out, since what is held out
     are the lowest hashes of the pixels. A version whose card does not say how it was trained counts as the default.
     """
-    asked = [
-        TrainSettings.model_validate(reader.card.training.get("request", {}).get("settings", {})) for reader in readers
-    ]
+    asked = [TrainSettings.model_validate(reader.card.settings) for reader in readers]
     return {
         "validation_share": min(one.validation_share for one in asked),
         "duplicate_similarity": min(one.duplicate_similarity for one in asked),

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +56,7 @@ def protocol_of(readers: Sequence[Reader], data: Dataset) -> Protocol:
         training=" ".join([*(training_words(card, cards) for card in cards.values()), "The cards hold all settings."]),
         selection=SELECTION,
         evaluation=evaluation_words(cards.values()),
-        seeds=tuple(sorted({_settings(card).get("seed", 0) for card in cards.values()})),
+        seeds=tuple(sorted({card.settings.get("seed", 0) for card in cards.values()})),
         resamples=RESAMPLES,
         bootstrap_seed=BOOTSTRAP_SEED,
         created=utc_now(),
@@ -103,7 +103,7 @@ def _start(base: str | None, studied: Collection[str]) -> str:
 
 def _length(card: Card) -> str:
     """Return the epochs and the images of each; nothing of what the card does not tell."""
-    settings = _settings(card)
+    settings = card.settings
     epochs, images = settings.get("epochs"), sum(card.data.get("counts", {}).get("train", {}).values())
     words = f", {epochs} epoch{'s' if epochs > 1 else ''}" if epochs else ""
     if not images:
@@ -114,7 +114,7 @@ def _length(card: Card) -> str:
 
 def _seen(card: Card) -> str:
     """Return what the faces looked like in training, those that were not hidden as usual included."""
-    settings = _settings(card)
+    settings = card.settings
     hidden, other = settings.get("hide_share", 1.0), settings.get("other_share", 0.0)
     words = SEEN.get(card.view, f"{card.view}-hidden faces")
     if settings.get("mirror_average") and card.view in ("left", "right"):
@@ -124,11 +124,6 @@ def _seen(card: Card) -> str:
     if other:
         words += f", {other * 100:.0f} % of them with any set of quadrants hidden instead"
     return words
-
-
-def _settings(card: Card) -> dict[str, Any]:
-    found: dict[str, Any] = card.training.get("request", {}).get("settings", {})
-    return found
 
 
 def describe(reader: Reader) -> StudyModel:

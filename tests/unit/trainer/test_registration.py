@@ -81,11 +81,11 @@ def test_the_cards_command_asks_for_the_same_training_again(tmp_path: Path) -> N
     "asked",
     [{}, {"ensemble_with": "any/7", "name": "both"}, {"precision": "float32", "mirror_average": False}],
 )
-def test_the_command_of_an_export_asks_for_the_same_one_again(asked: dict[str, Any], tmp_path: Path) -> None:
+def test_the_command_of_an_export_asks_for_the_same_one_again(asked: dict[str, Any]) -> None:
     request = JobRequest.model_validate({"kind": "export", "dataset": "faces.zip", "model": "full/4", **asked})
     command = command_of(request).split()
     assert command[:5] == ["python", "-m", "trainer", "export", "full/4"]
-    assert _export_request(_parser().parse_args(command[3:]), tmp_path) == request
+    assert _export_request(_parser().parse_args(command[3:])) == request
 
 
 def test_what_a_killed_attempt_left_of_a_version_is_removed_and_nothing_else(
