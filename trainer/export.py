@@ -14,7 +14,7 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,7 @@ import onnxruntime as ort
 import torch
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
-from torch import nn
+from torch import Tensor, nn
 
 from shared.preprocessing import InputSpec, prepare
 from shared.schemas.jobs import Precision
@@ -34,7 +34,7 @@ from trainer.augmentation import view_mix
 from trainer.data import Dataset
 from trainer.errors import ExportError
 from trainer.evaluation import Forward, Logits, accuracy, logits_of, torch_forward
-from trainer.size_average import SizeAverage, average_sizes
+from trainer.size_average import SizeAverage, average_sizes, write_large_reader
 from trainer.stopping import unbroken
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,23 @@ def onnx_forward(path: Path, threads: int = 0) -> Forward:
     return forward
 
 
+class FileNetwork(nn.Module):
+    """A network that answers from its ONNX file, where its weights are not at hand.
+
+    Args:
+        path: `input` (N, C, S, S) to `logits` (N, 7).
+        threads: on the CPU; 0: as many as cores.
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        super().__init__()
+        self._answer = onnx_forward(path, threads)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Return the logits (N, 7) of `faces`, float32 (N, C, S, S)."""
+        return torch.from_numpy(self._answer(faces.float().numpy()))
+
+
 @dataclass(frozen=True)
 class ExportSettings:
     """How to export: the arithmetic to try for, the CPU threads of what is measured (0: as many as cores), and whether
@@ -79,7 +96,7 @@ def export_model(
     train_on: str,
     path: Path,
     settings: ExportSettings = ExportSettings(),
-    other: nn.Module | None = None,
+    other: Path | None = None,
 ) -> dict[str, Any]:
     """Write the network as ONNX with a dynamic batch: int8 if asked for and if it passes the parity check, or float32.
 
@@ -90,7 +107,7 @@ def export_model(
         train_on: what was hidden while training.
         path: the file to write; its folder is made.
         settings: precision, threads, and whether to average over two sizes.
-        other: a network like the first, which reads the larger of the two sizes in its place.
+        other: another version's ONNX file, which reads the larger of the two sizes in the network's place, as it is.
 
     Returns:
         What was shipped and the parity figures, for the card.
@@ -99,21 +116,22 @@ def export_model(
         ExportError: the float32 file, too, does not answer as the network does.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    networks = [network] if other is None else [network, other]
-    served = SizeAverage(*networks) if settings.size_average else network
-    check = _Check(served, spec, data, train_on, settings.threads)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        files = [Path(folder, f"float32-{number}.onnx") for number in range(len(networks))]
-        for each, float32 in zip(networks, files, strict=True):
-            write_float32(each, spec, float32)
-        shipped, file = "float32", _answering(files, averaged=settings.size_average)
+        beside = None
+        if other is not None:
+            beside = Path(folder, "other.onnx")
+            write_large_reader(other, beside)
+        large = None if beside is None else FileNetwork(beside, settings.threads)
+        served = SizeAverage(network, large) if settings.size_average else network
+        check = _Check(served, spec, data, train_on, settings.threads)
+        float32, int8 = Path(folder, "float32.onnx"), Path(folder, "int8.onnx")
+        write_float32(network, spec, float32)
+        shipped, file = "float32", _answering(float32, beside, averaged=settings.size_average)
         figures = {"float32": check.figures(file)}
         require_parity("float32", figures["float32"])
         for share in FLOAT_SHARES if settings.precision == "int8" else ():
-            int8 = [Path(folder, f"int8-{number}.onnx") for number in range(len(networks))]
-            for float32, path_int8 in zip(files, int8, strict=True):
-                write_int8(float32, data, train_on, spec, path_int8, float_share=share)
-            quantised = _answering(int8, averaged=settings.size_average)
+            write_int8(float32, data, train_on, spec, int8, float_share=share)
+            quantised = _answering(int8, beside, averaged=settings.size_average)
             name = "int8" if share == 0 else f"int8, first {share:.0%} of the convolutions in float32"
             figures[name] = check.figures(quantised)
             try:
@@ -127,12 +145,12 @@ def export_model(
     return {"shipped": shipped, "size_bytes": path.stat().st_size, "parity": figures}
 
 
-def _answering(files: Sequence[Path], *, averaged: bool) -> Path:
-    """Return the file that answers: the first itself, or another beside it that averages over two sizes."""
+def _answering(file: Path, beside: Path | None, *, averaged: bool) -> Path:
+    """Return the file that answers: `file` itself, or another in its folder that averages over two sizes."""
     if not averaged:
-        return files[0]
-    path = files[0].with_stem(f"{files[0].stem}-averaged")
-    average_sizes(files[0], files[-1], path)
+        return file
+    path = file.with_stem(f"{file.stem}-averaged")
+    average_sizes(file, beside or file, path)
     return path
 
 

@@ -67,7 +67,7 @@ def register(
     models_dir: Path,
     export: ExportSettings,
     stop_asked: Callable[[], bool] = lambda: False,
-    other: nn.Module | None = None,
+    other: Path | None = None,
 ) -> Card:
     """Export a network, measure the exported file on the test split and add it to the models folder.
 
@@ -79,7 +79,7 @@ def register(
         models_dir: the folder `models`.
         export: the file's arithmetic and the threads to measure with.
         stop_asked: whether to leave off before the version is added.
-        other: the network that answers together with it, if `origin` says that one does.
+        other: the ONNX file of the version that answers together with it, if `origin` says that one does.
 
     Raises:
         Stopped: asked to stop; nothing is added.
@@ -110,16 +110,14 @@ def _exported(
     network: nn.Module,
     models_dir: Path,
     export: ExportSettings,
-    other: nn.Module | None,
+    other: Path | None,
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Return the version's files by name, in the run's folder, and its card."""
     run.set_progress(last.model_copy(update={"phase": "exporting"}))
     path = run.path / "export" / MODEL_FILE
-    mirrored = bool(origin.training.get(MIRROR_AVERAGE))
-    served = as_served(network, mirror_average=mirrored)
-    beside = None if other is None else as_served(other, mirror_average=mirrored)
+    served = as_served(network, mirror_average=bool(origin.training.get(MIRROR_AVERAGE)))
     settings = replace(export, size_average=bool(origin.training.get(SIZE_AVERAGE)))
-    exported = export_model(served, origin.input, data, origin.view, path, settings, beside)
+    exported = export_model(served, origin.input, data, origin.view, path, settings, other)
     weights = path.with_name(WEIGHTS_FILE)
     save_weights(weights, network, half=True)
     run.set_progress(last.model_copy(update={"phase": "evaluating"}))

@@ -13,12 +13,17 @@ from typing import Final
 
 import numpy as np
 import onnx
-from onnx import NodeProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx.utils import Extractor
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 SMALLER: Final = 5 / 6
 LARGER: Final = 13 / 12
+
+ZOOMED: Final = "zoomed"
+ZOOMED_LOGITS: Final = f"{ZOOMED}/logits"
+"""In a file that averages, the larger face and what is answered to it."""
 
 
 def sizes_of(size: int) -> tuple[int, int]:
@@ -74,24 +79,51 @@ def average_sizes(small_reader: Path, large_reader: Path, path: Path) -> None:
     inputs = [
         _resize("small_size", "small"),
         _resize("large_size", "large"),
-        helper.make_node("Slice", ["large", "cut_from", "cut_to", "cut_axes"], ["zoomed"]),
+        helper.make_node("Slice", ["large", "cut_from", "cut_to", "cut_axes"], [ZOOMED]),
     ]
     constant, network = _split(list(graph.node), {each.name for each in graph.initializer})
     names = {name for node in constant for name in node.output} | {each.name for each in graph.initializer}
     small = [_renamed(node, "small", names) for node in network]
     if large_reader == small_reader:
-        zoomed = [_renamed(node, "zoomed", names) for node in network]
+        zoomed = [_renamed(node, ZOOMED, names) for node in network]
     else:
         other = onnx.load(large_reader).graph
-        zoomed = [_renamed(node, "zoomed", set()) for node in other.node]
+        zoomed = [_renamed(node, ZOOMED, set()) for node in other.node]
         for weight in other.initializer:
-            weight.name = f"zoomed/{weight.name}"
+            weight.name = f"{ZOOMED}/{weight.name}"
             graph.initializer.append(weight)
-    mean = helper.make_node("Mean", ["small/logits", "zoomed/logits"], ["logits"])
+    mean = helper.make_node("Mean", ["small/logits", ZOOMED_LOGITS], ["logits"])
     del graph.node[:], graph.value_info[:]
     graph.node.extend([*constant, *inputs, *small, *zoomed, mean])
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
+
+
+def write_large_reader(source: Path, path: Path) -> None:
+    """Write what reads the larger size in an ONNX file of `average_sizes`, or all of another file.
+
+    Args:
+        source: `input` (N, C, S, S) to `logits` (N, 7).
+        path: the file to write, `input` to `logits` as well.
+    """
+    model = onnx.load(source)
+    if not any(ZOOMED_LOGITS in node.output for node in model.graph.node):
+        onnx.save(model, path)
+        return
+    shape, classes = (
+        [each.dim_param or each.dim_value for each in value.type.tensor_type.shape.dim]
+        for value in (model.graph.input[0], model.graph.output[0])
+    )
+    for name, dims in ((ZOOMED, shape), (ZOOMED_LOGITS, classes)):
+        model.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
+    large = Extractor(model).extract_model([ZOOMED], [ZOOMED_LOGITS])
+    new_names = {ZOOMED: "input", ZOOMED_LOGITS: "logits"}
+    large.graph.input[0].name, large.graph.output[0].name = new_names.values()
+    for node in large.graph.node:
+        node.input[:] = [new_names.get(name, name) for name in node.input]
+        node.output[:] = [new_names.get(name, name) for name in node.output]
+    onnx.checker.check_model(large, full_check=True)
+    onnx.save(large, path)
 
 
 def _resize(size: str, name: str) -> NodeProto:

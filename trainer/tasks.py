@@ -114,7 +114,7 @@ class Work:
         data: Dataset,
         network: nn.Module,
         export: ExportSettings,
-        other: nn.Module | None = None,
+        other: Path | None = None,
     ) -> str:
         """Make a version of the network, and return it. Raises as `trainer.registration.register`."""
         models_dir = self.settings.models_dir
@@ -176,7 +176,7 @@ def train_network(work: Work) -> str:
 def export_version(work: Work) -> str:
     """Export a version's weights once more, in the precision that is asked for, as a version of its own.
 
-    Together with another version's, if asked for, or if the version is such an ensemble already.
+    Together with the network in another version's file, if asked for, or if the version is such an ensemble already.
     """
     request, models_dir = work.request, work.settings.models_dir
     source = request.model or ""
@@ -186,7 +186,7 @@ def export_version(work: Work) -> str:
     for option in (MIRROR_AVERAGE, SIZE_AVERAGE):
         if (asked := getattr(request, option)) is not None:
             training[option] = asked
-    other = _ensemble_with(request, card, models_dir)
+    other = _ensemble_with(request, training, card, models_dir)
     training.pop(ENSEMBLE_WITH, None)
     if other is not None:
         training |= {SIZE_AVERAGE: True, ENSEMBLE_WITH: _described(other)}
@@ -198,26 +198,32 @@ def export_version(work: Work) -> str:
         training=training,
     )
     settings = ExportSettings(request.precision, work.settings.threads)
-    beside = load_version(models_dir, other.id) if other else None
+    beside = model_path(models_dir, other.id) / other.file if other else None
     return work.register(origin, work.dataset(card.input.size), network, settings, beside)
 
 
-def _ensemble_with(request: JobRequest, card: Card, models_dir: Path) -> Card | None:
-    """Return the card of the version that is to answer together with `card`'s.
+def _ensemble_with(request: JobRequest, training: Mapping[str, Any], card: Card, models_dir: Path) -> Card | None:
+    """Return the card of the version that is to answer together with `card`'s, which will tell of this `training`.
 
     Raises:
-        BaseModelError: there is no such version, or it reads faces that are prepared in another way.
+        BaseModelError: there is no such version, its file is not the card's, it reads faces that are prepared in
+            another way, or one of the two averages over mirror images and the other does not.
     """
     before = None if request.size_average is False else card.training.get(ENSEMBLE_WITH, {}).get("id")
     other = request.ensemble_with or before
     if other is None:
         return None
     try:
-        found = read_card(model_path(models_dir, other), verify=False)
+        found = read_card(model_path(models_dir, other))
     except ModelFolderError as error:
         raise BaseModelError(f"{card.id} cannot answer together with {other}: {error}") from error
     if found.input != card.input:
         raise BaseModelError(f"{card.id} cannot answer together with {other}, whose faces are prepared in another way.")
+    if bool(found.training.get(MIRROR_AVERAGE)) != bool(training.get(MIRROR_AVERAGE)):
+        raise BaseModelError(
+            f"{card.id} cannot answer together with {other}: one of them averages over mirror images. Export one anew, "
+            "with or without that average (mirror_average)."
+        )
     return found
 
 

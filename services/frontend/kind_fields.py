@@ -74,7 +74,7 @@ def _export(models: Sequence[ModelInfo]) -> Fields | None:
     precision = st.segmented_control("Precision", get_args(Precision), default="int8", required=True, key="precision")
     mirrored = _average("Mirror average", MIRROR_AVERAGES, "mirror-average")
     sizes = _average("Size average", SIZE_AVERAGES, "size-average")
-    others = [None, *(each for each in trainable if each != model)]
+    others = [None, *(each for each in models if each != model)]
     other = st.selectbox(
         "Together with",
         others,

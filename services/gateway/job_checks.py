@@ -86,7 +86,7 @@ class JobChecks:
 
 
 def _needs_weights(field: str, asked: JobRequest) -> bool:
-    return field != "model" or asked.kind == "export"
+    return field in ("base_model", "teacher", "second_teacher") or (field == "model" and asked.kind == "export")
 
 
 def _check_fit(start: str, fixed: Mapping[str, Any], asked: JobRequest) -> None:

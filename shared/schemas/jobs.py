@@ -65,8 +65,8 @@ class JobRequest(Wire):
     )
     ensemble_with: str | None = Field(
         None,
-        description="export: another version; the file answers with the mean of both networks, of which each reads one "
-        "of the two sizes. As the version does, if absent.",
+        description="export: another version, which needs no weights; the file answers with the mean of both networks, "
+        "of which it reads the larger of two sizes. As the version does, if absent.",
     )
     name: str | None = Field(
         None,

@@ -91,8 +91,9 @@ def test_a_second_model_may_teach_beside_the_first(gateway: SmallGateway):
     assert (asked.teacher, asked.second_teacher) == ("first/1", "other/2")
 
 
-def test_two_models_may_be_exported_to_answer_together(gateway: SmallGateway):
-    gateway.models.models.append(a_model().model_copy(update={"id": "other/2", "name": "other"}))
+def test_two_models_may_be_exported_to_answer_together_and_the_other_needs_no_weights(gateway: SmallGateway):
+    other = {"id": "other/2", "name": "other", "trainable": False}
+    gateway.models.models.append(a_model().model_copy(update=other))
     page = open_kind("export")
     page.selectbox(key="ensemble-first/1").select_index(1).run()
     press(page, "Start export")

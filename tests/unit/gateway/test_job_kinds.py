@@ -287,11 +287,12 @@ def test_a_second_teacher_needs_weights_and_a_first(runs: Runs, folder: Path) ->
     assert refused.value.field == "second_teacher"
 
 
-def test_an_ensemble_needs_the_weights_of_both_and_two_sizes(runs: Runs, folder: Path) -> None:
+def test_an_ensemble_needs_another_version_with_or_without_weights_and_two_sizes(runs: Runs, folder: Path) -> None:
     write_small_model(folder / "models", "3", weights=False)
     asked: dict[str, Any] = {"kind": "export", "dataset": "faces.zip", "model": "first/1", "ensemble_with": "first/3"}
-    with pytest.raises(ApiError, match="first/3 ships no weights") as refused:
-        runs.start(JobRequest.model_validate(asked))
+    assert runs.start(JobRequest.model_validate(asked))[1]
+    with pytest.raises(ApiError, match="no model 'first/4'") as refused:
+        runs.start(JobRequest.model_validate({**asked, "ensemble_with": "first/4"}))
     assert refused.value.field == "ensemble_with"
     with pytest.raises(ValidationError, match="two sizes"):
         JobRequest.model_validate({**asked, "size_average": False})

@@ -14,7 +14,7 @@ from trainer.data import Dataset
 from trainer.evaluation import logits_of, torch_forward
 from trainer.export import ExportSettings, export_model, onnx_forward, write_float32
 from trainer.network import as_served, build_network
-from trainer.size_average import SizeAverage, average_sizes, sizes_of
+from trainer.size_average import SizeAverage, average_sizes, sizes_of, write_large_reader
 
 
 class Brightness(nn.Module):
@@ -87,12 +87,32 @@ def test_two_networks_share_the_sizes_in_one_file(
     assert files[2].stat().st_size == pytest.approx(files[0].stat().st_size + files[1].stat().st_size, rel=0.01)
 
 
+def test_what_reads_the_larger_size_is_taken_out_of_a_file_and_a_file_without_sizes_is_taken_whole(
+    learnt: tuple[Path, nn.Module], drawn_data: Dataset, spec: InputSpec, tmp_path: Path
+) -> None:
+    torch.manual_seed(4)
+    networks = (learnt[1], build_network("resnet18", width=0.25, small_stem=True).eval())
+    one, other, taken = (tmp_path / name for name in ("one.onnx", "other.onnx", "taken.onnx"))
+    for network, path in zip(networks, (one, other), strict=True):
+        write_float32(network, spec, path)
+    batch = prepare(drawn_data.test.faces[:3], "left", spec)
+    for small, large in ((one, other), (other, one), (one, one)):
+        averaged = tmp_path / "averaged.onnx"
+        average_sizes(small, large, averaged)
+        write_large_reader(averaged, taken)
+        assert np.allclose(onnx_forward(taken)(batch), onnx_forward(large)(batch), atol=1e-4)
+        assert taken.stat().st_size == pytest.approx(large.stat().st_size, rel=0.02)
+    write_large_reader(other, taken)
+    assert np.array_equal(onnx_forward(taken)(batch), onnx_forward(other)(batch))
+
+
 def test_an_export_of_two_networks_is_compared_with_the_mean_of_both(
     learnt: tuple[Path, nn.Module], drawn_data: Dataset, spec: InputSpec, tmp_path: Path
 ) -> None:
-    path, other = tmp_path / "model.onnx", copy.deepcopy(learnt[1])
+    path, other, network = tmp_path / "model.onnx", tmp_path / "other.onnx", copy.deepcopy(learnt[1])
     with torch.no_grad():
-        other.fc.bias[0] += 100.0  # so that the mean is another class than the first network's
+        network.fc.bias[0] += 100.0  # so that the mean is another class than the first network's
+    write_float32(network, spec, other)
     settings = ExportSettings(size_average=True)
     exported = export_model(learnt[1], spec, drawn_data, "full", path, settings, other)
     assert exported["shipped"].startswith("int8")

@@ -1,5 +1,6 @@
 """A job is left within seconds in any phase, goes on from what it had, and tells how far it is."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from shared.model_folder import Card, list_models, model_path, read_card
+from shared.model_folder import CARD_FILE, WEIGHTS_FILE, Card, list_models, model_path, read_card
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobRequest, JobState, StateChange
 from shared.schemas.training import TrainSettings
@@ -29,6 +30,14 @@ def settings_in(folder: Path, data: Path) -> Settings:
     return Settings(
         data_dir=data.parent, runs_dir=folder / "runs", models_dir=folder / "models", device="cpu", threads=1
     )
+
+
+def without_weights(version: Path) -> None:
+    """Take a version's weights away, as from one that was released without them."""
+    (version / WEIGHTS_FILE).unlink()
+    card = json.loads((version / CARD_FILE).read_text())
+    del card["sha256"][WEIGHTS_FILE]
+    (version / CARD_FILE).write_text(json.dumps(card))
 
 
 @pytest.mark.parametrize("phase", ["loading", "exporting"])
@@ -129,6 +138,7 @@ def test_two_versions_may_answer_together_and_be_parted_again(
     one = made(settings=one_epoch)
     shape = {"width": 0.25, "small_stem": True}
     other = made(settings=one_epoch.model_copy(update={"seed": 1, **shape}), name="other")
+    without_weights(model_path(settings.models_dir, other.id))
     both = made(kind="export", model=one.id, ensemble_with=other.id, name="both")
     assert both.training["ensemble_with"]["id"] == other.id
     assert both.training["ensemble_with"]["command"] == other.training["command"]
@@ -143,8 +153,12 @@ def test_two_versions_may_answer_together_and_be_parted_again(
     assert "ensemble_with" not in alone.training
     assert distance(alone, one) < distance(both, one) / 2
     small = made(settings=one_epoch.model_copy(update={"size": 16}), name="small")
-    for named, why in ((small.id, "prepared in another way"), ("other/gone", "cannot answer together with other/gone")):
-        end = execution(kind="export", model=one.id, ensemble_with=named)
+    for named, asked, why in (
+        (small.id, {}, "prepared in another way"),
+        (other.id, {"mirror_average": True}, "one of them averages over mirror images"),
+        ("other/gone", {}, "cannot answer together with other/gone"),
+    ):
+        end = execution(kind="export", model=one.id, ensemble_with=named, **asked)
         assert end.state == JobState.FAILED
         assert why in (end.message or "")
 
