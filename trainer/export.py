@@ -34,7 +34,7 @@ from trainer.augmentation import view_mix
 from trainer.data import Dataset
 from trainer.errors import ExportError
 from trainer.evaluation import Forward, Logits, accuracy, logits_of, torch_forward
-from trainer.size_average import SizeAverage, average_sizes, write_large_reader
+from trainer.size_average import SizeAverage, average_sizes, write_small_reader
 from trainer.stopping import unbroken
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def export_model(
         train_on: what was hidden while training.
         path: the file to write; its folder is made.
         settings: precision, threads, and whether to average over two sizes.
-        other: another version's ONNX file, which reads the larger of the two sizes in the network's place, as it is.
+        other: another version's ONNX file, which reads the smaller of the two sizes in the network's place.
 
     Returns:
         What was shipped and the parity figures, for the card.
@@ -120,9 +120,9 @@ def export_model(
         beside = None
         if other is not None:
             beside = Path(folder, "other.onnx")
-            write_large_reader(other, beside)
-        large = None if beside is None else FileNetwork(beside, settings.threads)
-        served = SizeAverage(network, large) if settings.size_average else network
+            write_small_reader(other, beside)
+        small = network if beside is None else FileNetwork(beside, settings.threads)
+        served = SizeAverage(small, network) if settings.size_average else network
         check = _Check(served, spec, data, train_on, settings.threads)
         float32, int8 = Path(folder, "float32.onnx"), Path(folder, "int8.onnx")
         write_float32(network, spec, float32)
@@ -150,7 +150,7 @@ def _answering(file: Path, beside: Path | None, *, averaged: bool) -> Path:
     if not averaged:
         return file
     path = file.with_stem(f"{file.stem}-averaged")
-    average_sizes(file, beside or file, path)
+    average_sizes(beside or file, file, path)
     return path
 
 

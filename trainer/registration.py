@@ -174,7 +174,7 @@ def average_words(training: Mapping[str, Any]) -> str:
     }
     over = words.get((bool(training.get(MIRROR_AVERAGE)), bool(training.get(SIZE_AVERAGE))), "")
     other = training.get(ENSEMBLE_WITH)
-    return f"{over}, the larger of which the network of {other['id']} reads" if other else over
+    return f"{over}, the smaller of which the network of {other['id']} reads" if other else over
 
 
 def _test_time(training: Mapping[str, Any]) -> str:

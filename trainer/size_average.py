@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, helper, numpy_helper
 from onnx.utils import Extractor
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -21,9 +21,9 @@ from torch.nn.functional import interpolate
 SMALLER: Final = 5 / 6
 LARGER: Final = 13 / 12
 
-ZOOMED: Final = "zoomed"
-ZOOMED_LOGITS: Final = f"{ZOOMED}/logits"
-"""In a file that averages, the larger face and what is answered to it."""
+SMALL: Final = "small"
+SMALL_LOGITS: Final = f"{SMALL}/logits"
+"""In a file that averages, the smaller face and what is answered to it."""
 
 
 def sizes_of(size: int) -> tuple[int, int]:
@@ -58,12 +58,13 @@ def average_sizes(small_reader: Path, large_reader: Path, path: Path) -> None:
     """Write an ONNX file that averages as `SizeAverage` does.
 
     Args:
-        small_reader: `input` (N, C, S, S) to `logits` (N, 7), of a network without weights for a certain S.
-        large_reader: the same, of the network that reads the larger size; where it is `small_reader` too, that file's
-            weights are kept once.
+        small_reader: `input` (N, C, S, S) to `logits` (N, 7), of a network without weights for a certain S, or one for
+            the smaller size.
+        large_reader: the same, of the network that reads the larger size of S; where it is `small_reader` too, that
+            file's weights are kept once.
         path: the file to write; may be one of them.
     """
-    model = onnx.load(small_reader)
+    model = onnx.load(large_reader)
     graph = model.graph
     size = graph.input[0].type.tensor_type.shape.dim[-1].dim_value
     smaller, larger = sizes_of(size)
@@ -77,53 +78,54 @@ def average_sizes(small_reader: Path, large_reader: Path, path: Path) -> None:
     }.items():
         graph.initializer.append(numpy_helper.from_array(np.array(value, dtype=np.int64), name))
     inputs = [
-        _resize("small_size", "small"),
+        _resize("small_size", SMALL),
         _resize("large_size", "large"),
-        helper.make_node("Slice", ["large", "cut_from", "cut_to", "cut_axes"], [ZOOMED]),
+        helper.make_node("Slice", ["large", "cut_from", "cut_to", "cut_axes"], ["zoomed"]),
     ]
     constant, network = _split(list(graph.node), {each.name for each in graph.initializer})
     names = {name for node in constant for name in node.output} | {each.name for each in graph.initializer}
-    small = [_renamed(node, "small", names) for node in network]
+    zoomed = [_renamed(node, "zoomed", names) for node in network]
     if large_reader == small_reader:
-        zoomed = [_renamed(node, ZOOMED, names) for node in network]
+        small = [_renamed(node, SMALL, names) for node in network]
     else:
-        other = onnx.load(large_reader).graph
-        zoomed = [_renamed(node, ZOOMED, set()) for node in other.node]
+        other = onnx.load(small_reader).graph
+        small = [_renamed(node, SMALL, set()) for node in other.node]
         for weight in other.initializer:
-            weight.name = f"{ZOOMED}/{weight.name}"
+            weight.name = f"{SMALL}/{weight.name}"
             graph.initializer.append(weight)
-    mean = helper.make_node("Mean", ["small/logits", ZOOMED_LOGITS], ["logits"])
+    mean = helper.make_node("Mean", [SMALL_LOGITS, "zoomed/logits"], ["logits"])
     del graph.node[:], graph.value_info[:]
     graph.node.extend([*constant, *inputs, *small, *zoomed, mean])
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 
 
-def write_large_reader(source: Path, path: Path) -> None:
-    """Write what reads the larger size in an ONNX file of `average_sizes`, or all of another file.
+def write_small_reader(source: Path, path: Path) -> None:
+    """Write what reads the smaller size in an ONNX file of `average_sizes`, or all of another file, for that size.
 
     Args:
-        source: `input` (N, C, S, S) to `logits` (N, 7).
-        path: the file to write, `input` to `logits` as well.
+        source: `input` (N, C, S, S) to `logits` (N, 7), of a network without weights for a certain S.
+        path: the file to write: the same, for faces of the smaller size of S.
     """
     model = onnx.load(source)
-    if not any(ZOOMED_LOGITS in node.output for node in model.graph.node):
-        onnx.save(model, path)
-        return
-    shape, classes = (
-        [each.dim_param or each.dim_value for each in value.type.tensor_type.shape.dim]
-        for value in (model.graph.input[0], model.graph.output[0])
-    )
-    for name, dims in ((ZOOMED, shape), (ZOOMED_LOGITS, classes)):
-        model.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
-    large = Extractor(model).extract_model([ZOOMED], [ZOOMED_LOGITS])
-    new_names = {ZOOMED: "input", ZOOMED_LOGITS: "logits"}
-    large.graph.input[0].name, large.graph.output[0].name = new_names.values()
-    for node in large.graph.node:
-        node.input[:] = [new_names.get(name, name) for name in node.input]
-        node.output[:] = [new_names.get(name, name) for name in node.output]
-    onnx.checker.check_model(large, full_check=True)
-    onnx.save(large, path)
+    graph = model.graph
+    faces, logits = graph.input[0], graph.output[0]
+    smaller, _ = sizes_of(faces.type.tensor_type.shape.dim[-1].dim_value)
+    for dimension in faces.type.tensor_type.shape.dim[2:]:
+        dimension.dim_value = smaller
+    del graph.value_info[:]
+    if any(SMALL_LOGITS in node.output for node in graph.node):
+        new_names = {SMALL: faces.name, SMALL_LOGITS: logits.name}
+        for name, like in zip(new_names, (faces, logits), strict=True):
+            graph.value_info.append(helper.make_value_info(name, like.type))
+        model = Extractor(model).extract_model([SMALL], [SMALL_LOGITS])
+        for value in (model.graph.input[0], model.graph.output[0]):
+            value.name = new_names[value.name]
+        for node in model.graph.node:
+            node.input[:] = [new_names.get(name, name) for name in node.input]
+            node.output[:] = [new_names.get(name, name) for name in node.output]
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
 
 
 def _resize(size: str, name: str) -> NodeProto:

@@ -66,7 +66,7 @@ class JobRequest(Wire):
     ensemble_with: str | None = Field(
         None,
         description="export: another version, which needs no weights; the file answers with the mean of both networks, "
-        "of which it reads the larger of two sizes. As the version does, if absent.",
+        "of which it reads the smaller of two sizes. As the version does, if absent.",
     )
     name: str | None = Field(
         None,

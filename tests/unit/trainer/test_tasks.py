@@ -142,7 +142,7 @@ def test_two_versions_may_answer_together_and_be_parted_again(
     both = made(kind="export", model=one.id, ensemble_with=other.id, name="both")
     assert both.training["ensemble_with"]["id"] == other.id
     assert both.training["ensemble_with"]["command"] == other.training["command"]
-    words = f"over two sizes of a face, the larger of which the network of {other.id} reads"
+    words = f"over two sizes of a face, the smaller of which the network of {other.id} reads"
     assert words in both.metrics["protocol"]
     counted = [describe(open_reader(settings.models_dir, "any", card.id, 1)).parameters for card in (one, other, both)]
     assert counted[2] == counted[0] + counted[1] > 10 * counted[1]
