@@ -206,8 +206,8 @@ def _ensemble_with(request: JobRequest, training: Mapping[str, Any], card: Card,
     """Return the card of the version that is to answer together with `card`'s, which will tell of this `training`.
 
     Raises:
-        BaseModelError: there is no such version, its file is not the card's, it reads faces that are prepared in
-            another way, or one of the two averages over mirror images and the other does not.
+        BaseModelError: there is no such version, its file is not the card's, it is two networks itself, it reads faces
+            that are prepared in another way, or one of the two averages over mirror images and the other does not.
     """
     before = None if request.size_average is False else card.training.get(ENSEMBLE_WITH, {}).get("id")
     other = request.ensemble_with or before
@@ -219,6 +219,12 @@ def _ensemble_with(request: JobRequest, training: Mapping[str, Any], card: Card,
         raise BaseModelError(f"{card.id} cannot answer together with {other}: {error}") from error
     if found.input != card.input:
         raise BaseModelError(f"{card.id} cannot answer together with {other}, whose faces are prepared in another way.")
+    if ENSEMBLE_WITH in found.training:
+        small = found.training[ENSEMBLE_WITH]["id"]
+        raise BaseModelError(
+            f"{card.id} cannot answer together with {other}, which is two networks; name the one that reads the "
+            f"smaller size, {small}, or another version."
+        )
     if bool(found.training.get(MIRROR_AVERAGE)) != bool(training.get(MIRROR_AVERAGE)):
         raise BaseModelError(
             f"{card.id} cannot answer together with {other}: one of them averages over mirror images. Export one anew, "

@@ -155,6 +155,7 @@ def test_two_versions_may_answer_together_and_be_parted_again(
     small = made(settings=one_epoch.model_copy(update={"size": 16}), name="small")
     for named, asked, why in (
         (small.id, {}, "prepared in another way"),
+        (both.id, {}, f"the smaller size, {other.id}, or"),
         (other.id, {"mirror_average": True}, "one of them averages over mirror images"),
         ("other/gone", {}, "cannot answer together with other/gone"),
     ):
