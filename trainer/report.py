@@ -34,7 +34,7 @@ def evaluate(
         DatasetError: the data set cannot be read.
     """
     reader = open_reader(models_dir, "any", model_id, threads=0)
-    dataset = load_dataset(data, size=reader.card.input.size, **split_of([reader]))
+    dataset = load_dataset(data, size=reader.card.input.size, **split_of([reader.card]))
     with tempfile.TemporaryDirectory() as cache:
         evaluation = evaluation_of(reader, dataset, views, Answers(Path(cache)))
     if report is not None:

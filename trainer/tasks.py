@@ -199,7 +199,8 @@ def export_version(work: Work) -> str:
     )
     settings = ExportSettings(request.precision, work.settings.threads)
     beside = model_path(models_dir, other.id) / other.file if other else None
-    return work.register(origin, work.dataset(card.input.size), network, settings, beside)
+    data = work.dataset(card.input.size, split_of([card, other] if other else [card]))  # what neither was trained on
+    return work.register(origin, data, network, settings, beside)
 
 
 def _ensemble_with(request: JobRequest, training: Mapping[str, Any], card: Card, models_dir: Path) -> Card | None:
@@ -248,7 +249,7 @@ def evaluate_version(work: Work) -> str:
     """Measure a version on the test split and write the report; return the version."""
     request = work.request
     reader = open_reader(work.settings.models_dir, "any", request.model or "", work.settings.threads)
-    data = work.dataset(reader.card.input.size, split_of([reader]))
+    data = work.dataset(reader.card.input.size, split_of([reader.card]))
     views = request.views or list(STUDY_VIEWS)
     answers = work.answers(len(views) * len(data.test) + len(data.validation))
     with work.stoppable("measuring"):

@@ -52,13 +52,13 @@ def open_reader(models_dir: Path, slot: str, model_id: str, threads: int) -> Rea
     return Reader(slot, card, onnx_forward(folder / card.file, threads or os.cpu_count() or 1), folder / card.file)
 
 
-def split_of(readers: Sequence[Reader]) -> dict[str, float]:
+def split_of(cards: Sequence[Card]) -> dict[str, float]:
     """Return how to divide the training split, as arguments of `load_dataset`.
 
     It is the narrowest way of all versions', whose validation part each of them has held out, since what is held out
     are the lowest hashes of the pixels. A version whose card does not say how it was trained counts as the default.
     """
-    asked = [TrainSettings.model_validate(reader.card.settings) for reader in readers]
+    asked = [TrainSettings.model_validate(card.settings) for card in cards]
     return {
         "validation_share": min(one.validation_share for one in asked),
         "duplicate_similarity": min(one.duplicate_similarity for one in asked),

@@ -44,7 +44,7 @@ def measure_released(
 ) -> Path:
     """Write the study of the active models, and their answers, to the models folder; return the study's path."""
     readers = active_readers(settings)
-    dataset = load_dataset(data, size=readers[0].card.input.size, **split_of(readers))
+    dataset = load_dataset(data, size=readers[0].card.input.size, **split_of([reader.card for reader in readers]))
     answers = Answers(cache, _counting(show, faces_to_read(readers, dataset, robustness_images)))
     study = run_study(readers, dataset, answers, robustness_images)
     path = settings.models_dir / STUDY_FILE
@@ -64,7 +64,7 @@ def verify(settings: Settings, data: Path, cache: Path, show: Show) -> int:
     other = [f"{reader.slot} is {reader.card.id}" for reader in readers if versions.get(reader.slot) != reader.card.id]
     if other:
         raise StudyMismatchError(f"The study measured other versions than serve now: {', '.join(other)}.")
-    dataset = load_dataset(data, size=readers[0].card.input.size, **split_of(readers))
+    dataset = load_dataset(data, size=readers[0].card.input.size, **split_of([reader.card for reader in readers]))
     if dataset.fingerprint != study.protocol.fingerprint:
         raise StudyMismatchError(f"{data.name} is not the data set that the study measured: its images are others.")
     total = len({reader.file_digest for reader in readers}) * len(STUDY_VIEWS) * len(dataset.test)
