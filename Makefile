@@ -3,6 +3,7 @@
 #   TORCH_INDEX   pip index of PyTorch's CPU builds, as "Get started" on PyTorch's site gives it: without it, pip takes
 #                 the ordinary torch, which on Linux brings several GB of CUDA libraries
 #   PYTHON        the python3 to make the environment with
+#   STUDY         settings of the trainings of `make study`; as given here, those of the released versions
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,6 +12,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 TESTS ?= tests
 DATA ?= data/fer2013.zip
+STUDY ?= --epochs 60 --width 0.5 --small-stem --grow-from 40 --mixed-sizes --batch-size 64 --learning-rate 0.001 \
+	--weight-decay 0.3 --mirror-average --size-average --class-weights --mixup 0.2 --shift 0.1 --contrast 0.2 \
+	--erase 0.1 --validation-share 0.06 --select loss
 
 .DEFAULT_GOAL := help
 .PHONY: help up test test-long check bench study study-report study-verify format clean install
@@ -40,7 +44,7 @@ bench: $(VENV)/.stack ## measure how fast networks answer, train, and are taken 
 	@PYTHONPATH=. $(BIN)/python benchmarks/promotion.py
 
 study: $(VENV)/.stack ## train the six models of the study and report on them: make study DATA=data/fer2013.zip
-	@$(BIN)/python -m trainer study --data $(DATA)
+	@$(BIN)/python -m trainer study --data $(DATA) $(STUDY)
 
 study-report: $(VENV)/.stack ## measure the active models and write models/study.json: make study-report DATA=...
 	@$(BIN)/python -m trainer study-report --data $(DATA)
