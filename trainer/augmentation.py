@@ -21,6 +21,12 @@ from shared.schemas.training import TrainSettings
 ERASED_AREA: Final = (0.02, 0.2)
 MID_GRAY: Final = 127.5
 
+ANY_WHOLE: Final = 0.2
+"""Share of the faces that `any` sees whole."""
+
+ANY_HALVES: Final = {View.UPPER: 0.12, View.LOWER: 0.18, View.LEFT: 0.1, View.RIGHT: 0.1}
+"""Shares of the faces of which `any` sees a half: it was furthest behind a specialist where the lower one is hidden."""
+
 _ALL_SETS: Final = [frozenset(q for q in (1, 2, 3, 4) if bits >> (q - 1) & 1) for bits in range(15)]
 _STUDY_SETS: Final = [QUADRANTS[view] for view in STUDY_VIEWS]
 
@@ -50,8 +56,8 @@ class ViewMix:
 def view_mix(train_on: str, hide_share: float = 1.0, other_share: float = 0.0) -> ViewMix:
     """Return the mix for a view, for `five` (the study's views alike) or for `any`.
 
-    `any` hides every set of quadrants but all four: no quadrant on one face in four, a half on two in five, and one
-    of the ten other sets on the rest.
+    `any` hides every set of quadrants but all four: none on one face in five, a half on one in two (more often those
+    from which less can be read: see ANY_HALVES), and one of the ten other sets on the rest.
 
     Args:
         train_on: a view, `five` or `any`.
@@ -63,7 +69,8 @@ def view_mix(train_on: str, hide_share: float = 1.0, other_share: float = 0.0) -
     elif train_on == "any":
         others = [item for item in _ALL_SETS if item not in _STUDY_SETS]
         sets = [*_STUDY_SETS, *others]
-        weights = np.array([0.25, *[0.1] * 4, *[0.35 / len(others)] * len(others)])
+        halves = [ANY_HALVES[view] for view in STUDY_VIEWS if view != View.FULL]
+        weights = np.array([ANY_WHOLE, *halves, *[(1 - ANY_WHOLE - sum(halves)) / len(others)] * len(others)])
     else:
         sets, weights = [frozenset[int](), QUADRANTS[View(train_on)]], np.array([0.0, 1.0])
     weights = weights * hide_share
