@@ -16,8 +16,8 @@ from shared.schemas.wire import Slot
 SHOWN_CHANGES: Final = 10
 LISTED_CHANGES: Final = 100
 FIGURES: Final = (
-    "Accuracy: test faces whose emotion the version names as their label does, as its card says. Macro F1 counts every "
-    "emotion alike, however rare. Differences are in points, of versions measured on the same data."
+    "Accuracy in per cent: test faces whose emotion the version names as their label does, as its card says. Macro F1 "
+    "counts every emotion alike, however rare. Differences are in points, of versions measured on the same data."
 )
 ANY_PART: Final = " Figures for any part are means over the five views."
 
@@ -69,7 +69,7 @@ def _figures(model: ModelInfo | None, slot: Slot, beside: Difference | None) -> 
     same = beside is not None and abs(beside.difference) < model_words.SAME
     st.metric(
         model_words.SHORT_VIEW_NAMES.get(slot, words.view_name(slot)),
-        "–" if accuracy is None else f"{model_words.hundredths(accuracy)} %",
+        "–" if accuracy is None else model_words.hundredths(accuracy),  # six cards side by side have no room for " %"
         f"{'±0.0' if same else f'{beside.difference * 100:+.1f}'} points" if beside else None,
         delta_color="off" if same else "normal",
         delta_arrow="off" if same else "auto",
@@ -77,7 +77,7 @@ def _figures(model: ModelInfo | None, slot: Slot, beside: Difference | None) -> 
     if macro_f1 is not None:
         less = beside.macro_f1_difference if beside else None
         shown = f" {model_words.points(less)}" if less is not None else ""
-        st.markdown(f":gray[Macro F1] {model_words.hundredths(macro_f1)} %{shown}")
+        st.markdown(f":gray[Macro F1] {model_words.hundredths(macro_f1)}{shown}")
 
 
 def show_versions(listed: ModelList) -> None:

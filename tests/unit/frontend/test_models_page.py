@@ -28,7 +28,7 @@ def test_what_serves_each_view_is_shown_with_its_figure_and_since_when(gateway: 
 
     page = open_page("models")
 
-    assert [metric.value for metric in page.metric] == ["60.0 %", "60.0 %", "–", "–", "–"]
+    assert [metric.value for metric in page.metric] == ["60.0", "60.0", "–", "–", "–"]
     assert "since 2026-11-23 09:38 UTC" in says(page)
     assert ":gray[released 2026-11-23]  \n:gray[the released version]" in says(page)
     assert not page.exception
@@ -53,8 +53,8 @@ def test_what_serves_is_compared_with_the_released_version_by_accuracy_and_macro
     page = open_page("models")
 
     assert [metric.delta for metric in page.metric] == ["+5.0 points", "", "", "", "", ""]
-    assert page.metric[5].value == "65.0 %"
-    assert ":gray[Macro F1] 45.0 % :red[−5.0]" in says(page)
+    assert page.metric[5].value == "65.0"
+    assert ":gray[Macro F1] 45.0 :red[−5.0]" in says(page)
     assert "compared with first/1, the released version" in says(page)
     assert "no earlier version was measured on the same data" in says(page)
     assert "no date recorded" in says(page)
