@@ -1,6 +1,6 @@
 """Measure what the copies of test images in a data set's training split are worth to a network that trains on them.
 
-    python -m scripts.leak_worth --data data/fer2013.zip --base-model any/4
+    python -m scripts.leak_worth --data data/fer2013.zip --base-model any/9
 
 goes on from a released version, which was trained without them, half on the copies and half on other training faces,
 under the study's five views, until it knows the copies well. It prints the accuracy on the whole test set and on its
