@@ -147,7 +147,7 @@ def emotions(
         for label, figure in figures.items()
         if figure
     ]
-    scale = alt.Scale(nice=True, padding=34) if differences else alt.Scale(domain=[0, 105], nice=False)
+    scale = alt.Scale(nice=False, padding=34) if differences else alt.Scale(domain=[0, 105], nice=False)
     axis = alt.Axis(tickCount=5) if differences else alt.Axis(values=[0, 20, 40, 60, 80, 100])
     base = alt.Chart(inline(rows)).encode(
         y=_band("emotion", None, [str(row["emotion"]) for row in rows]),
