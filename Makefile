@@ -3,7 +3,8 @@
 #   TORCH_INDEX   pip index of PyTorch's CPU builds, as "Get started" on PyTorch's site gives it: without it, pip takes
 #                 the ordinary torch, which on Linux brings several GB of CUDA libraries
 #   PYTHON        the python3 to make the environment with
-#   STUDY         settings of the trainings of `make study`; as given here, those of the released versions
+#   STUDY         settings of the trainings of `make study`; as given here, near those of the released versions, which were
+#                 made in more steps than a study has (docs/experiments.md, 25 to 30)
 
 PYTHON ?= python3
 VENV ?= .venv
