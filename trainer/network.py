@@ -24,6 +24,7 @@ from shared.model_folder import WEIGHTS_FILE, Card, model_path, read_card
 from shared.schemas.training import IMAGENET, SHAPE, TrainSettings
 from trainer.errors import BaseModelError
 from trainer.size_average import SizeAverage
+from trainer.widening import can_widen, widened
 
 
 def build_network(
@@ -139,7 +140,7 @@ def as_served(network: nn.Module, *, mirror_average: bool, size_average: bool = 
 
 
 def load_base(network: nn.Module, architecture: str, base_model: str, models_dir: Path) -> None:
-    """Fill `network` with the weights of another model.
+    """Fill `network` with the weights of another model, widened if that is narrower and else of the same shape.
 
     Args:
         network: as `build_network` returns it.
@@ -152,12 +153,14 @@ def load_base(network: nn.Module, architecture: str, base_model: str, models_dir
     """
     weights = _imagenet(architecture) if base_model == IMAGENET else _version(base_model, architecture, models_dir)
     own = network.state_dict()
+    if can_widen(weights, own):
+        weights = widened(weights, own)
     fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
     missing = {key for key in own if key not in fitting and not key.startswith("fc.")}
     if missing:
         raise BaseModelError(
             f"{base_model} does not fit this {architecture}: {len(missing)} weights are missing or of another shape. "
-            "Ask for the width and the stem (width, small_stem) that it was trained with."
+            "Ask for the stem (small_stem) that it was trained with, and for its width or a greater one (width)."
         )
     network.load_state_dict(own | {key: value.to(own[key].dtype) for key, value in fitting.items()})
 
