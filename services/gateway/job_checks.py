@@ -90,11 +90,15 @@ def _needs_weights(field: str, asked: JobRequest) -> bool:
 
 
 def _check_fit(start: str, fixed: Mapping[str, Any], asked: JobRequest) -> None:
+    """Refuse settings that the weights do not fit; a greater width is taken if it was given, not as the default."""
     for name, value in fixed.items():
-        if getattr(asked.settings, name) != value:
-            told = json.dumps(value).strip('"')
-            sentence = f"{start} has the {name.replace('_', ' ')} {told}; choose that to start from it."
-            raise _invalid(f"settings.{name}", sentence)
+        given = getattr(asked.settings, name)
+        if given == value or (name == "width" and given > value and name in asked.settings.model_fields_set):
+            continue
+        told = json.dumps(value).strip('"')
+        wider = ", or give a greater one to widen it" if name == "width" else ""
+        sentence = f"{start} has the {name.replace('_', ' ')} {told}; choose that to start from it{wider}."
+        raise _invalid(f"settings.{name}", sentence)
 
 
 def _invalid(field: str, message: str) -> ApiError:

@@ -17,7 +17,8 @@ SHAPE: Final = ("max_pool", "width", "small_stem")
 """The settings that say what an architecture's network looks like; a card keeps them with its request."""
 
 FIXED_BY_WEIGHTS: Final = ("architecture", "width", "small_stem")
-"""The settings that a fine-tuning shares with the version that it starts from, or its weights would not fit."""
+"""The settings that a fine-tuning shares with the version that it starts from, or its weights would not fit; only the
+width may be greater, see `trainer.widening`."""
 
 
 class TrainSettings(Wire):
@@ -27,7 +28,7 @@ class TrainSettings(Wire):
 
     architecture: Architecture = Field("resnet18", description="torchvision's network of that name.")
     max_pool: bool = Field(False, description="Keep the stem's max-pool (off for 48 x 48 faces).")
-    width: float = Field(1.0, gt=0, le=2, description="Share of the network's channels.")
+    width: float = Field(1.0, gt=0, le=2, description="Share of the network's channels; a fine-tuning may have more.")
     small_stem: bool = Field(
         False,
         description="Begin with a 3 x 3 convolution of stride 1 in place of the 7 x 7 one of stride 2, as for CIFAR: "

@@ -93,6 +93,10 @@ def test_a_fine_tuning_has_the_width_and_the_stem_of_what_it_starts_from(
     assert done.returncode == 0, done.stderr
     cards = dict(list_models(trainer.models)).values()
     assert [card.fixed_by_weights for card in cards] == [shape, shape]  # type: ignore[union-attr]
+    done = trainer(*words, "--name", "third", "--base-model", version, "--width", "0.5")
+    assert done.returncode == 0, done.stderr
+    (wider,) = [card for _, card in list_models(trainer.models) if card and card.name == "third"]
+    assert wider.fixed_by_weights == shape | {"width": 0.5}
 
 
 @pytest.mark.parametrize(

@@ -260,6 +260,15 @@ def test_a_fine_tuning_asks_for_the_width_and_the_stem_of_what_it_starts_from(ru
         assert runs.start(a_fine_tuning(base, shape))[1]
 
 
+def test_a_fine_tuning_may_be_wider_than_what_it_starts_from_if_it_says_so(runs: Runs, folder: Path) -> None:
+    write_small_model(folder / "models", "3", training={"request": {"settings": {"width": 0.5, "small_stem": True}}})
+    assert runs.start(a_fine_tuning("first/3", {"width": 0.75, "small_stem": True}))[1]
+    for settings in ({"small_stem": True}, {"width": 0.25, "small_stem": True}):
+        with pytest.raises(ApiError, match=r"has the width 0\.5; choose that .* or give a greater one") as refused:
+            runs.start(a_fine_tuning("first/3", settings))
+        assert refused.value.field == "settings.width"
+
+
 def test_a_finished_run_whose_model_is_gone_is_no_base(runs: Runs, folder: Path) -> None:
     training, _ = runs.start(ASKED)
     end(folder, training.id, JobState.FINISHED, "full/gone")
