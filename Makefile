@@ -4,7 +4,7 @@
 #                 the ordinary torch, which on Linux brings several GB of CUDA libraries
 #   PYTHON        the python3 to make the environment with
 #   STUDY         settings of the trainings of `make study`; as given here, near those of the released versions, which were
-#                 made in more steps than a study has (docs/experiments.md, 25 to 30)
+#                 made in more steps than a study has (docs/experiments.md, 25 to 33)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 TESTS ?= tests
 DATA ?= data/fer2013.zip
-STUDY ?= --epochs 60 --width 0.5 --small-stem --grow-from 40 --mixed-sizes --batch-size 64 --learning-rate 0.001 \
+STUDY ?= --epochs 60 --width 0.75 --small-stem --grow-from 40 --mixed-sizes --batch-size 64 --learning-rate 0.001 \
 	--weight-decay 0.3 --mirror-average --size-average --class-weights --mixup 0.2 --shift 0.1 --contrast 0.2 \
 	--erase 0.1 --validation-share 0.06 --select loss
 
