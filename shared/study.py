@@ -356,15 +356,6 @@ class StudyResult(Frozen):
         wanted = (trained_on, evaluated_on, subset)
         return next((cell for cell in self.cells if (cell.trained_on, cell.evaluated_on, cell.subset) == wanted), None)
 
-    def knowing_copies(self, trained_on: str, evaluated_on: str) -> float | None:
-        """Return the accuracy on all test images, 0 to 1, of a network that reads the clean ones as this one does and
-        knows by heart those of which the training split holds a copy: the most that training on copies could give.
-        None if it was not measured."""
-        whole, clean = (self.cell(trained_on, evaluated_on, part) for part in (Subset.ALL, Subset.CLEAN))
-        if whole is None or clean is None:
-            return None
-        return (clean.metrics.accuracy.value * clean.count + whole.count - clean.count) / whole.count
-
 
 def write_study(study: StudyResult, path: Path) -> None:
     """Write the study as compact JSON."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from shared.copies import Known, knowing_copies
 from shared.errors import HalffaceError, ModelFolderError
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import model_path, read_active, read_card
@@ -50,36 +51,39 @@ def released_table(models_dir: Path) -> str:
 
 
 def study_tables(study: StudyResult) -> str:
-    """Return the study's figures on all test images as Markdown: accuracy of models (rows) by views, each view's own
-    model beside the original's, and how many cells are at or above the original's."""
+    """Return the study's figures on all test images as Markdown: accuracy of models (rows) by views, accuracy
+    and macro F1 of each view's own model beside the original's, and how many cells are at or above the original's."""
     lines = [f"| trained on | {' | '.join(STUDY_VIEWS)} |", f"|---|{'---:|' * len(STUDY_VIEWS)}"]
     for slot in SLOTS:
         found = [study.cell(slot, view.value) for view in STUDY_VIEWS]
         lines.append(f"| {slot} | {' | '.join(_percent(_figure(cell, 'accuracy')) for cell in found)} |")
-    lines += ["", *_diagonal(study)]
+    for name in Known._fields:
+        lines += ["", *_diagonal(study, name)]
     if study.published:
         lines += ["", _count_above(study)]
     return "\n".join(lines)
 
 
-def _diagonal(study: StudyResult) -> list[str]:
-    """Return the lines of the table of each view's own model, ours and the original's."""
+def _diagonal(study: StudyResult, name: str) -> list[str]:
+    """Return the lines of the table of each view's own model, ours and the original's, by the figure of this name."""
     versions: dict[str, str] = {model.slot: model.version for model in study.models}
-    head = ["seen", "model", "accuracy", "95 % interval", "original", "difference", "`any`", "clean", "copies known"]
+    head = ["seen", "model", COLUMNS[name], "95 % interval", "original", "difference", "`any`", "clean", "copies known"]
     lines = [f"| {' | '.join(head)} |", f"|---|---|{'---:|' * (len(head) - 2)}"]
     for view in STUDY_VIEWS:
-        ours = _figure(study.cell(view.value, view.value), "accuracy")
+        ours = _figure(study.cell(view.value, view.value), name)
         theirs = _published(study, view, view)
+        original: float | None = getattr(theirs, name) if theirs else None
+        known = knowing_copies(study, view.value, view.value)
         cells = [
             view.value,
             versions.get(view.value, "–"),
             _percent(ours),
             f"{ours.low * 100:.1f} to {ours.high * 100:.1f}" if ours and ours.low and ours.high else "–",
-            f"{theirs.accuracy * 100:.1f}" if theirs else "–",
-            f"{round((ours.value - theirs.accuracy) * 100, 1) + 0.0:+.1f}" if ours and theirs else "–",
-            _percent(_figure(study.cell("any", view.value), "accuracy")),
-            _percent(_figure(study.cell(view.value, view.value, "clean"), "accuracy")),
-            "–" if (known := study.knowing_copies(view.value, view.value)) is None else f"{known * 100:.1f}",
+            "–" if original is None else f"{original * 100:.1f}",
+            f"{round((ours.value - original) * 100, 1) + 0.0:+.1f}" if ours and original is not None else "–",
+            _percent(_figure(study.cell("any", view.value), name)),
+            _percent(_figure(study.cell(view.value, view.value, "clean"), name)),
+            f"{getattr(known, name) * 100:.1f}" if known else "–",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from shared.copies import knowing_copies
 from shared.study import Estimate, Hypothesis, Leaks, PairedTest, StudyModel, StudyResult, Subset
 
 NAMES: Final = {
@@ -228,8 +229,8 @@ def leaks_words(leaks: Leaks) -> str:
 
 def copies_words(study: StudyResult) -> str:
     """Return what training on copies could give at most, on each specialist's own view, in sentences; or nothing."""
-    known = {slot: study.knowing_copies(slot, slot) for slot in NAMES if slot != "any"}
-    parts = [f"{NAMES[slot].lower()} {hundredths(value)}" for slot, value in known.items() if value is not None]
+    known = {slot: knowing_copies(study, slot, slot) for slot in NAMES if slot != "any"}
+    parts = [f"{NAMES[slot].lower()} {hundredths(it.accuracy)}" for slot, it in known.items() if it is not None]
     if not parts or not (study.protocol.leaks.equal or study.protocol.leaks.near):
         return ""
     return (

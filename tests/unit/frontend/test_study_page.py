@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from services.frontend import study_tables, study_words
+from shared.copies import knowing_copies
 from shared.study import Leaks, StudyResult
 from shared.study_mistakes import Mistake, MistakeList, MistakesQuery
 from tests.study_example import example_study
@@ -65,9 +66,9 @@ def test_intervals_of_areas_are_told_to_use_fewer_resamples(example: StudyResult
 
 
 def test_the_protocol_tells_what_training_on_copies_could_give(example: StudyResult) -> None:
-    known = example.knowing_copies("upper", "upper")
+    known = knowing_copies(example, "upper", "upper")
     assert known is not None
-    assert f"upper hidden {known * 100:.1f}" in study_words.protocol_rows(example)["Leaks"]
+    assert f"upper hidden {known.accuracy * 100:.1f}" in study_words.protocol_rows(example)["Leaks"]
 
     none = example.protocol.leaks.model_copy(update={"equal": 0, "near": 0})
     without = example.model_copy(update={"protocol": example.protocol.model_copy(update={"leaks": none})})

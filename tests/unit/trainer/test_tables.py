@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from shared.copies import knowing_copies
 from shared.errors import HalffaceError
 from shared.model_folder import read_active, write_active
 from shared.schemas.wire import SLOTS
-from shared.study import Estimate, StudyResult, write_study
+from shared.study import StudyResult, write_study
 from tests.study_example import example_study
 from trainer.tables import BEGIN, END, readme_table, write_between_marks
 
@@ -41,20 +42,21 @@ def test_the_study_gives_every_model_on_every_view_and_each_view_beside_the_orig
     assert own.split(" | ")[1:6] == ["left/1", "61.2", "60.1 to 62.3", "50.0", "+11.2"]
 
 
-def test_what_a_network_would_reach_that_knows_the_copies_by_heart_is_beside_it(
-    study: StudyResult, tmp_path: Path
-) -> None:
-    counts = {"all": 100, "clean": 80}  # 40 of the 80 clean ones are read rightly, and 20 images are copies
-    cells = []
-    for cell in study.cells:
-        if (cell.trained_on, cell.evaluated_on) == ("left", "left") and cell.subset in counts:
-            metrics = cell.metrics.model_copy(update={"accuracy": Estimate(value=0.5)})
-            cell = cell.model_copy(update={"count": counts[cell.subset], "metrics": metrics})
-        cells.append(cell)
-    write_study(study.model_copy(update={"cells": tuple(cells)}), tmp_path / "study.json")
+def test_macro_f1_has_a_table_like_that_of_accuracy_below_it(study: StudyResult, tmp_path: Path) -> None:
+    write_study(study, tmp_path / "study.json")
 
-    own = next(line for line in readme_table(tmp_path).splitlines()[9:] if line.startswith("| left |"))
-    assert own.split(" | ")[7:] == ["50.0", "60.0 |"]
+    text = readme_table(tmp_path)
+    accuracy, macro_f1 = (table.splitlines() for table in text.split("\n\n")[1:3])
+
+    cell, known = study.cell("left", "left"), knowing_copies(study, "left", "left")
+    assert cell is not None
+    assert known is not None
+    assert [table[0].split(" | ")[2] for table in (accuracy, macro_f1)] == ["accuracy", "macro F1"]
+    rows = [next(line for line in table if line.startswith("| left |")).split(" | ") for table in (accuracy, macro_f1)]
+    assert [row[2] for row in rows] == [
+        f"{it.value * 100:.1f}" for it in (cell.metrics.accuracy, cell.metrics.macro_f1)
+    ]
+    assert [row[-1] for row in rows] == [f"{it * 100:.1f} |" for it in known]
 
 
 def test_a_difference_that_rounds_to_nothing_has_no_minus(study: StudyResult, tmp_path: Path) -> None:
