@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 import streamlit as st
 
 from services.frontend import words
-from services.frontend.settings_fields import TEACHING, more_settings, setting
+from services.frontend.settings_fields import TEACHING, more_settings, setting, width_from
 from shared.masking import STUDY_VIEWS, View
 from shared.schemas.jobs import JobKind, Precision
 from shared.schemas.models import ModelInfo
@@ -49,8 +49,7 @@ def _fine_tune(models: Sequence[ModelInfo]) -> Fields | None:
     what = "Another model that teaches: what both answer is averaged. Best one with other errors than the first."
     helper = _teacher("Second teacher", others, None, f"second-{key}", what) if teacher and others else None
     defaults = {"distill_weight": FINE_TUNING["distill_weight"]} if teacher else {}
-    settings = _settings(defaults, without=(*FIXED_BY_WEIGHTS, *(() if teacher else TEACHING)))
-    settings |= {name: getattr(base, name) for name in FIXED_BY_WEIGHTS}
+    settings = _settings(defaults, without=(*FIXED_BY_WEIGHTS, *(() if teacher else TEACHING)), base=base)
     teaching = {"teacher": teacher and teacher.id, "second_teacher": helper and helper.id}
     return {"view": view, "base_model": base.id, **teaching, "settings": settings}
 
@@ -136,12 +135,19 @@ def _average(label: str, words_of: Mapping[bool | None, str], key: str) -> bool 
     return st.selectbox(label, list(words_of), format_func=words_of.__getitem__, key=key)
 
 
-def _settings(defaults: Mapping[str, Any] | None = None, *, without: Sequence[str] = ()) -> Fields:
-    values: Fields = {}
-    for name, column in zip(("epochs", "architecture"), st.columns(2), strict=True):
-        if name not in without:
-            with column:
-                values[name] = setting(name)
+def _settings(
+    defaults: Mapping[str, Any] | None = None, *, without: Sequence[str] = (), base: ModelInfo | None = None
+) -> Fields:
+    """Return the settings that are asked for; those that the weights of `base` fix are taken from it."""
+    values: Fields = {name: getattr(base, name) for name in FIXED_BY_WEIGHTS} if base else {}
+    first, second = st.columns(2)
+    with first:
+        values["epochs"] = setting("epochs")
+    with second:
+        if base:
+            values["width"] = width_from(base.width, f"width-{base.id}")
+        else:
+            values["architecture"] = setting("architecture")
     with st.expander("More settings", icon=":material/tune:"):
         return values | more_settings(defaults or {}, without)
 

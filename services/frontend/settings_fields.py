@@ -104,6 +104,16 @@ def setting(name: str, default: Any = None) -> Any:
     return _number(label, field, key, field.default if default is None else default)
 
 
+def width_from(lowest: float, key: str) -> float:
+    """Show the field of the width of a network that starts from one of width `lowest`, and return its value."""
+    highest = _bounds(TrainSettings.model_fields["width"], SMALLEST)[1]
+    note = (
+        "Share of the network's channels. A greater one than the version's widens it: the wider network answers as the "
+        "narrower one did until it learns on."
+    )
+    return st.number_input("Width", lowest, highest, lowest, 0.25, "%g", key=key, help=note)
+
+
 def _number(label: str, field: FieldInfo, key: str, value: Any) -> Any:
     if field.annotation is float:
         low, high = _bounds(field, SMALLEST)

@@ -68,6 +68,16 @@ def test_a_base_model_brings_its_own_architecture_width_and_stem(gateway: SmallG
     assert asked.settings.distill_weight == 0
 
 
+def test_a_version_may_be_widened_and_not_narrowed(gateway: SmallGateway):
+    gateway.models.models[0] = a_model().model_copy(update={"width": 0.5})
+    page = open_kind("fine-tune")
+    width = page.number_input(key="width-first/1")
+    assert (width.value, width.min) == (0.5, 0.5)
+    width.set_value(0.75)
+    press(page, "Start fine-tuning")
+    assert gateway.jobs_asked[0].settings.width == 0.75
+
+
 def test_a_whole_face_base_teaches_where_the_view_hides_something(gateway: SmallGateway):
     gateway.models.models[0] = a_model(view="full")
     page = open_kind("fine-tune")
