@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import torch
 from torch import nn
 
+from shared.ensembles import ENSEMBLE_WITH, MIRROR_AVERAGE, SIZE_AVERAGE
 from shared.masking import STUDY_VIEWS, View
 from shared.model_comparison import against_serving
 from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, write_atomically, write_model
@@ -40,11 +41,6 @@ INTENDED_USE: Final = (
     "medicine."
 )
 ORIGIN_FILE: Final = "origin.json"
-MIRROR_AVERAGE: Final = "mirror_average"
-"""In a card's `training`: whether the exported file averages over a face and its mirror image."""
-SIZE_AVERAGE: Final = "size_average"
-"""In a card's `training`: whether the exported file averages over two sizes of a face."""
-ENSEMBLE_WITH: Final = "ensemble_with"
 NO_AVERAGE: Final = "no test-time augmentation"
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from shared.ensembles import ENSEMBLE_WITH, MIRROR_AVERAGE, SIZE_AVERAGE, why_not_together
 from shared.errors import ModelFolderError
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import Card, model_path, read_card
@@ -23,15 +24,7 @@ from trainer.distributed import ALONE, Group
 from trainer.errors import BaseModelError, Stopped
 from trainer.export import ExportSettings
 from trainer.network import MeanOf, load_base, load_version, network_of, shape_of
-from trainer.registration import (
-    ENSEMBLE_WITH,
-    MIRROR_AVERAGE,
-    SIZE_AVERAGE,
-    Origin,
-    command_of,
-    describe_training,
-    register,
-)
+from trainer.registration import Origin, command_of, describe_training, register
 from trainer.settings import Settings
 from trainer.stopping import stoppable
 from trainer.study.answers import BATCH_SIZE, Answers, open_reader, split_of
@@ -186,7 +179,7 @@ def export_version(work: Work) -> str:
     for option in (MIRROR_AVERAGE, SIZE_AVERAGE):
         if (asked := getattr(request, option)) is not None:
             training[option] = asked
-    other = _ensemble_with(request, training, card, models_dir)
+    other = _ensemble_with(request, card, models_dir)
     training.pop(ENSEMBLE_WITH, None)
     if other is not None:
         training |= {SIZE_AVERAGE: True, ENSEMBLE_WITH: _described(other)}
@@ -203,12 +196,11 @@ def export_version(work: Work) -> str:
     return work.register(origin, data, network, settings, beside)
 
 
-def _ensemble_with(request: JobRequest, training: Mapping[str, Any], card: Card, models_dir: Path) -> Card | None:
-    """Return the card of the version that is to answer together with `card`'s, which will tell of this `training`.
+def _ensemble_with(request: JobRequest, card: Card, models_dir: Path) -> Card | None:
+    """Return the card of the version that is to answer together with `card`'s, if there is to be one.
 
     Raises:
-        BaseModelError: there is no such version, its file is not the card's, it is two networks itself, it reads faces
-            that are prepared in another way, or one of the two averages over mirror images and the other does not.
+        BaseModelError: there is no such version, its file is not the card's, or the two cannot answer together.
     """
     before = None if request.size_average is False else card.training.get(ENSEMBLE_WITH, {}).get("id")
     other = request.ensemble_with or before
@@ -218,19 +210,8 @@ def _ensemble_with(request: JobRequest, training: Mapping[str, Any], card: Card,
         found = read_card(model_path(models_dir, other))
     except ModelFolderError as error:
         raise BaseModelError(f"{card.id} cannot answer together with {other}: {error}") from error
-    if found.input != card.input:
-        raise BaseModelError(f"{card.id} cannot answer together with {other}, whose faces are prepared in another way.")
-    if ENSEMBLE_WITH in found.training:
-        small = found.training[ENSEMBLE_WITH]["id"]
-        raise BaseModelError(
-            f"{card.id} cannot answer together with {other}, which is two networks; name the one that reads the "
-            f"smaller size, {small}, or another version."
-        )
-    if bool(found.training.get(MIRROR_AVERAGE)) != bool(training.get(MIRROR_AVERAGE)):
-        raise BaseModelError(
-            f"{card.id} cannot answer together with {other}: one of them averages over mirror images. Export one anew, "
-            "with or without that average (mirror_average)."
-        )
+    if reason := why_not_together(card, found, request.mirror_average):
+        raise BaseModelError(reason)
     return found
 
 

@@ -8,7 +8,9 @@ from typing import Any
 from services.gateway.dataset_catalogue import DatasetCatalogue
 from services.gateway.job_messages import STOPPED
 from services.gateway.model_catalogue import ModelCatalogue
+from shared.ensembles import why_not_together
 from shared.errors import ModelFolderError, RunFolderError
+from shared.model_folder import Card
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobRequest, JobState
 from shared.schemas.training import FIXED_BY_WEIGHTS
@@ -83,6 +85,16 @@ class JobChecks:
             raise _invalid(field, f"{model_id} ships no weights, only the exported network; choose another model.")
         if field == "base_model":
             _check_fit(model_id, card.fixed_by_weights, asked)
+        if field == "ensemble_with":
+            self._check_together(card, asked)
+
+    def _check_together(self, other: Card, asked: JobRequest) -> None:
+        """Refuse two versions that cannot answer together; one that a run is still to make is looked at there."""
+        if asked.model is None or asked.model.startswith(RUN_PREFIX):
+            return
+        card = self._models.card(asked.model)  # it has been checked: `model` stands before `ensemble_with`
+        if card and (reason := why_not_together(card, other, asked.mirror_average)):
+            raise _invalid("ensemble_with", reason)
 
 
 def _needs_weights(field: str, asked: JobRequest) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from shared.ensembles import ENSEMBLE_WITH
 from shared.model_folder import Card
 from shared.run_folder import utc_now
 from shared.schemas.training import IMAGENET
@@ -19,7 +20,7 @@ from trainer.data import Dataset
 from trainer.evaluation import Forward
 from trainer.export import onnx_forward
 from trainer.network import build_network, shape_of
-from trainer.registration import ENSEMBLE_WITH, NO_AVERAGE, average_words, code_revision
+from trainer.registration import NO_AVERAGE, average_words, code_revision
 from trainer.study.answers import Reader
 from trainer.study.bootstrap import RESAMPLES
 

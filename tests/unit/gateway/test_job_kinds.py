@@ -11,6 +11,7 @@ from redis import Redis
 from services.gateway.job_queue import JobQueue
 from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
+from shared.preprocessing import InputSpec
 from shared.run_folder import QUEUE_NAMES, RunFolder, RunState
 from shared.schemas.jobs import JobRequest, JobState
 from shared.schemas.training import TrainSettings
@@ -305,6 +306,23 @@ def test_an_ensemble_needs_another_version_with_or_without_weights_and_two_sizes
     assert refused.value.field == "ensemble_with"
     with pytest.raises(ValidationError, match="two sizes"):
         JobRequest.model_validate({**asked, "size_average": False})
+
+
+def test_versions_that_cannot_answer_together_are_refused_before_the_job_begins(runs: Runs, folder: Path) -> None:
+    write_small_model(folder / "models", "3", input=InputSpec(size=32))
+    write_small_model(folder / "models", "4", training={"ensemble_with": {"id": "first/1"}})
+    write_small_model(folder / "models", "5", training={"mirror_average": True})
+    asked: dict[str, Any] = {"kind": "export", "dataset": "faces.zip", "model": "first/1"}
+    for other, why in (
+        ("first/3", "prepared in another way"),
+        ("first/4", "the smaller size, first/1, or"),
+        ("first/5", "one of them averages over mirror images"),
+    ):
+        with pytest.raises(ApiError, match=why) as refused:
+            runs.start(JobRequest.model_validate({**asked, "ensemble_with": other}))
+        assert refused.value.field == "ensemble_with"
+    mirrored = {**asked, "ensemble_with": "first/5", "mirror_average": True}
+    assert runs.start(JobRequest.model_validate(mirrored))[1]
 
 
 @pytest.mark.parametrize(
