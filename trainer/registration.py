@@ -21,6 +21,7 @@ from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, write
 from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder, utc_now
 from shared.schemas.jobs import EXPORT_OPTIONS, JobProgress, JobRequest, MetricRow
+from shared.schemas.training import FIXED_BY_WEIGHTS, IMAGENET
 from shared.self_test import known_logits
 from trainer.checkpoints import save_weights
 from trainer.data import Dataset
@@ -186,7 +187,10 @@ def command_of(request: JobRequest) -> str:
     for option in ("name", "base_model", "teacher", "second_teacher"):
         if (value := getattr(request, option)) is not None:
             words += [f"--{option.replace('_', '-')}", value]
-    return shlex.join([*words, *_options(request.settings.model_dump(exclude_defaults=True))])
+    settings = request.settings.model_dump(exclude_defaults=True)
+    if request.base_model not in (None, IMAGENET):  # what is not said would be as in the version that it starts from
+        settings |= request.settings.model_dump(include=set(FIXED_BY_WEIGHTS))
+    return shlex.join([*words, *_options(settings)])
 
 
 def _export_words(request: JobRequest) -> list[str]:

@@ -11,6 +11,7 @@ from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobRequest, MetricRow
 from shared.schemas.training import TrainSettings
+from tests.unit.gateway.folders import write_small_model
 from trainer.__main__ import _export_request, _parser, _request
 from trainer.data import Dataset
 from trainer.errors import Stopped
@@ -75,6 +76,17 @@ def test_the_cards_command_asks_for_the_same_training_again(tmp_path: Path) -> N
     command = command_of(asked).split()
     assert command[:4] == ["python", "-m", "trainer", "train"]
     assert _request(_parser().parse_args(command[3:]), tmp_path) == asked
+
+
+@pytest.mark.parametrize("width", [0.5, 1.0])
+def test_the_command_of_a_fine_tuning_tells_a_width_that_is_usual_and_not_that_of_its_start(
+    width: float, tmp_path: Path
+) -> None:
+    write_small_model(tmp_path / "models", training={"request": {"settings": {"width": 0.5, "small_stem": True}}})
+    settings = TrainSettings(width=width, small_stem=True)
+    asked = JobRequest(dataset="faces.zip", base_model="first/1", settings=settings)
+    command = command_of(asked).split()
+    assert _request(_parser().parse_args(command[3:]), tmp_path / "models") == asked
 
 
 @pytest.mark.parametrize(
