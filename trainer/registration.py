@@ -188,7 +188,7 @@ def command_of(request: JobRequest) -> str:
         if (value := getattr(request, option)) is not None:
             words += [f"--{option.replace('_', '-')}", value]
     settings = request.settings.model_dump(exclude_defaults=True)
-    if request.base_model not in (None, IMAGENET):  # what is not said would be as in the version that it starts from
+    if request.base_model not in (None, IMAGENET):  # unsaid, they would be those of its start
         settings |= request.settings.model_dump(include=set(FIXED_BY_WEIGHTS))
     return shlex.join([*words, *_options(settings)])
 
