@@ -30,6 +30,14 @@ Chart: TypeAlias = Any
 BREAK_NAME = "[split(datum.label, ' half')[0], indexof(datum.label, ' half') > 0 ? 'half hidden' : '']"
 
 
+def names_axis(title: str | None = None, **settings: Any) -> alt.Axis:
+    """Return an axis of names, each in the middle of its band.
+
+    Streamlit's theme would move the first name to the band's edge, into the second one where there is little room.
+    """
+    return alt.Axis(title=title, ticks=False, labelFlush=False, **settings)
+
+
 def probabilities(predictions: Sequence[Prediction]) -> Chart:
     """Return the models side by side, each with its seven probabilities as bars."""
     names = [view_name(prediction.model) for prediction in predictions]
@@ -38,7 +46,7 @@ def probabilities(predictions: Sequence[Prediction]) -> Chart:
         for name, prediction in zip(names, predictions, strict=True)
         for label in LABELS
     ]
-    axis = alt.Axis(title=None, labelAngle=0, labelExpr=BREAK_NAME, labelLimit=200, ticks=False, labelPadding=8)
+    axis = names_axis(labelAngle=0, labelExpr=BREAK_NAME, labelLimit=200, labelPadding=8)
     chart = alt.Chart(_inline(rows)).mark_bar(cornerRadiusEnd=2)
     return chart.encode(
         x=alt.X("model:N", sort=names, axis=axis, scale=alt.Scale(paddingInner=0.18, paddingOuter=0.09)),
@@ -79,7 +87,7 @@ def class_counts(counts: Mapping[str, Mapping[str, int]]) -> Chart:
         .mark_bar(cornerRadiusEnd=2)
         .encode(
             x=alt.X("images:Q", title=None, axis=alt.Axis(tickCount=4)),
-            y=alt.Y("emotion:N", sort=list(LABELS), title=None, axis=alt.Axis(ticks=False, labelOverlap=False)),
+            y=alt.Y("emotion:N", sort=list(LABELS), axis=names_axis(labelOverlap=False)),
             color=alt.Color("split:N", scale=scale, legend=_legend()),
             order=alt.Order("split:N", sort="descending"),
             tooltip=["emotion:N", "split:N", "images:Q"],

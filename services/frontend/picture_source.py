@@ -9,6 +9,8 @@ import streamlit as st
 from services.frontend.settings import MAX_UPLOAD_MB
 
 SAMPLES_DIR: Final = Path(__file__).parent / "samples"
+SHOWN_FIRST: Final = "Happy face"
+"""The sample that the page opens with; the first one, if it is not there."""
 SOURCES: Final = {
     "sample": ":material/palette: Sample",
     "upload": ":material/upload: Upload",
@@ -57,15 +59,15 @@ def _sample() -> Picture | None:
     if not files:
         st.info("There are no sample pictures here; upload one.", icon=":material/info:")
         return None
-    names = list(files)
+    first = SHOWN_FIRST if SHOWN_FIRST in files else next(iter(files))
     chosen = st.pills(
         "Sample",
-        names,
-        default=names[0],
+        list(files),
+        default=first,
         required=True,
         wrap=True,
         key="sample",
         help="Drawn for this page; nobody's photograph.",
     )
-    path = files.get(chosen or names[0], files[names[0]])
+    path = files.get(chosen or first, files[first])
     return Picture(path.name, path.read_bytes())

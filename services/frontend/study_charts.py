@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import altair as alt
 
-from services.frontend.charts import EMOTION_COLOURS, Chart
+from services.frontend.charts import EMOTION_COLOURS, Chart, names_axis
 from services.frontend.study_figures import Grid
 from services.frontend.study_palette import ACCENT, AMOUNTS, DIFFERENCES, NO_FIGURE, colour, ink, place
 from services.frontend.study_words import ALL, NAMES, hundredths, interval, signed
@@ -199,7 +199,6 @@ def _matrix(rows: Sequence[Row], columns: tuple[str, str | None, list[str], str 
     axis: dict[str, Any] = {
         "orient": "top",
         "labelAngle": 0,
-        "ticks": False,
         "domain": False,
         "labelPadding": 22 if label else 6,  # lines go down from the first
         "labelLimit": 90,
@@ -207,14 +206,18 @@ def _matrix(rows: Sequence[Row], columns: tuple[str, str | None, list[str], str 
     }
     if label:
         axis["labelExpr"] = label
-    axis_of = alt.Axis(title=title, **axis)
     return alt.Chart(inline(rows)).encode(
-        x=alt.X(f"{field}:N", sort=order, axis=axis_of, scale=alt.Scale(paddingInner=0.04, paddingOuter=0.02))
+        x=alt.X(
+            f"{field}:N",
+            sort=order,
+            axis=names_axis(title, **axis),
+            scale=alt.Scale(paddingInner=0.04, paddingOuter=0.02),
+        )
     )
 
 
 def _band(field: str, title: str | None, order: list[str]) -> alt.Y:
-    axis = alt.Axis(title=title, ticks=False, domain=False, labelPadding=8, labelLimit=120, labelOverlap=False)
+    axis = names_axis(title, domain=False, labelPadding=8, labelLimit=120, labelOverlap=False)
     return alt.Y(f"{field}:N", sort=order, axis=axis, scale=alt.Scale(paddingInner=0.06, paddingOuter=0.02))
 
 

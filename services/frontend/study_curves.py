@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import altair as alt
 
-from services.frontend.charts import EMOTION_COLOURS, Chart
+from services.frontend.charts import EMOTION_COLOURS, Chart, names_axis
 from services.frontend.study_charts import Row, inline
 from services.frontend.study_palette import ACCENT, GREY, MEAN_COLOUR, MODEL_COLOURS
 from services.frontend.study_tables import damage_kinds, points_of
@@ -138,7 +138,7 @@ def robustness_dots(corruptions: Sequence[Corruption], points: Sequence[Robustne
     """Return the accuracy of each model under damage of one severity, with intervals, beside undamaged faces."""
     titles = {"none": UNDAMAGED, **{corruption.name: corruption.title for corruption in corruptions}}
     rows = [{**_point(point), "damage": titles[point.corruption]} for point in points if point.corruption in titles]
-    axis = alt.Axis(title=None, ticks=False, labelLimit=110, labelPadding=8, labelExpr=_two_lines(titles.values()))
+    axis = names_axis(labelLimit=110, labelPadding=8, labelExpr=_two_lines(titles.values()))
     base = alt.Chart(inline(rows)).encode(
         y=alt.Y("damage:N", sort=list(titles.values()), axis=axis, scale=alt.Scale(padding=0.25)),
         yOffset=alt.YOffset("model:N", sort=[NAMES[slot] for slot in SLOTS]),
@@ -162,9 +162,8 @@ def robustness_of(damage: Robustness, model: str) -> Chart:
         if (name, level) in points
     ]
     order = [str(row["damage"]) for row in rows]
-    axis = alt.Axis(title=None, ticks=False, labelLimit=330, labelPadding=8, labelOverlap=False)
     base = alt.Chart(inline(rows)).encode(
-        y=alt.Y("damage:N", sort=order, axis=axis),
+        y=alt.Y("damage:N", sort=order, axis=names_axis(labelLimit=330, labelPadding=8, labelOverlap=False)),
         tooltip=[alt.Tooltip("damage:N", title="Damage"), *_point_tooltip()],
     )
     x = alt.X("accuracy:Q", title="Accuracy", axis=PERCENT, scale=alt.Scale(zero=False))
@@ -229,7 +228,7 @@ def recovery(rows: Sequence[Recovery]) -> Chart:
     ]
     order = [str(value["view"]) for value in values]
     base = alt.Chart(inline(values)).encode(
-        y=alt.Y("view:N", sort=order, axis=alt.Axis(title=None, ticks=False, labelPadding=8, labelLimit=130)),
+        y=alt.Y("view:N", sort=order, axis=names_axis(labelPadding=8, labelLimit=130)),
         tooltip=[
             alt.Tooltip("model:N", title="Model trained with"),
             alt.Tooltip("from:Q", title="Whole-face model here", format=".1%"),

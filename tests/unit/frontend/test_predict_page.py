@@ -32,12 +32,11 @@ def test_an_uploaded_face_shows_what_the_five_models_read(gateway: SmallGateway)
     assert not page.json
 
 
-def test_the_first_sample_is_read_at_once_and_another_when_chosen(gateway: SmallGateway):
+def test_the_happy_face_is_read_at_once_and_another_sample_when_chosen(gateway: SmallGateway):
     page = open_page("predict")
-    second = list(picture_source.sample_files().values())[1]
-    assert gateway.count(PREDICTIONS) == 1
-    page.pills(key="sample").set_value(list(picture_source.sample_files())[1]).run()
-    assert gateway.predictions_asked[1]["bytes"] == str(second.stat().st_size)
+    page.pills(key="sample").set_value("Sad face").run()
+    files = [picture_source.SAMPLES_DIR / name for name in ("happy-face.png", "sad-face.png")]
+    assert [asked["bytes"] for asked in gateway.predictions_asked] == [str(file.stat().st_size) for file in files]
 
 
 def test_a_rerun_does_not_ask_again_but_new_options_do(gateway: SmallGateway):

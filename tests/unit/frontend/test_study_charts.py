@@ -26,6 +26,13 @@ def rows_of(chart: Any, layer: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
+def axes_of(chart: Any) -> list[dict[str, Any]]:
+    """Return the position channels of a chart's layers that have an axis of their own."""
+    layers = [chart.to_dict(), *chart.to_dict().get("layer", [])]
+    channels = [layer.get("encoding", {}).get(name, {}) for layer in layers for name in ("x", "y")]
+    return [channel for channel in channels if channel.get("axis")]
+
+
 def test_the_heat_map_has_a_number_in_each_of_thirty_cells(example: StudyResult) -> None:
     grid = study_figures.our_grid(example, "accuracy")
 
@@ -179,3 +186,19 @@ def test_every_number_contrasts_with_its_cell(scale: tuple[str, ...]) -> None:
         fill = colour(step / 100, scale)
         light, dark = sorted((luminance(fill), luminance(ink(fill))), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 3.9, fill
+
+
+def test_names_beside_a_chart_stand_in_the_middle_of_their_bands(example: StudyResult) -> None:
+    cell = example.cells[0]
+    grid = study_figures.our_grid(example, "accuracy")
+    charts = [
+        study_charts.confusion(cell),
+        study_charts.heat_map(grid, (0.4, 0.7), difference=False),
+        study_curves.robustness_of(example.robustness, "any"),
+        study_curves.recovery(example.recovery),
+    ]
+
+    axes = [axis for chart in charts for axis in axes_of(chart) if axis["type"] == "nominal"]
+
+    assert len(axes) >= 6
+    assert {axis["axis"]["labelFlush"] for axis in axes} == {False}
