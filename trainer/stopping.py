@@ -1,6 +1,7 @@
 """Breaks off long work that has no steps of its own to stop between: reading a data set, validating, exporting."""
 
 import signal
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -63,7 +64,13 @@ def stoppable(stop_asked: Callable[[], bool], doing: str) -> Iterator[None]:
         if not over.is_set() and not _held.get():
             raise _Wish
 
-    before = signal.signal(SIGNAL, leave)
+    def drop(told: "sys.UnraisableHookArgs") -> None:
+        # It struck a destructor or the callback of a weak reference, which nothing leaves: the next signal tries again.
+        if not isinstance(told.exc_value, _Wish):
+            tell(told)
+
+    before, tell = signal.signal(SIGNAL, leave), sys.unraisablehook
+    sys.unraisablehook = drop
     watcher = threading.Thread(target=watch, name="stop", daemon=True)
     watcher.start()
     try:
@@ -77,3 +84,4 @@ def stoppable(stop_asked: Callable[[], bool], doing: str) -> Iterator[None]:
         over.set()
         watcher.join()
         signal.signal(SIGNAL, before)
+        sys.unraisablehook = tell

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 import time
 
@@ -43,6 +44,42 @@ def test_a_wish_that_comes_later_is_heeded_too() -> None:
     with pytest.raises(Stopped), stoppable(wished.is_set, "reading"):
         work()
     timer.join()
+
+
+def test_a_wish_that_strikes_a_destructor_comes_again_and_nobody_is_told_of_the_first() -> None:
+    before, struck = sys.unraisablehook, []
+
+    class Long:
+        def __del__(self) -> None:
+            try:
+                work()
+            except BaseException:
+                struck.append(True)
+                raise
+
+    def read() -> None:
+        thing = Long()
+        del thing
+        work()
+
+    with pytest.raises(Stopped), stoppable(always, "reading"):
+        read()
+    assert struck == [True]
+    assert sys.unraisablehook == before
+
+
+def test_an_error_of_a_destructor_is_told_of_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told_of: told.append(told_of.exc_type))
+
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError
+
+    with stoppable(lambda: False, "reading"):
+        thing = Broken()
+        del thing
+    assert told == [ValueError]
 
 
 def test_what_must_not_be_broken_off_is_done_to_its_end_and_the_wish_is_heeded_after_it() -> None:
