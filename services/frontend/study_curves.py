@@ -221,7 +221,8 @@ def recovery(rows: Sequence[Recovery]) -> Chart:
             "from": row.full_on_view,
             "to": row.model_on_view,
             "whole": row.full_on_full,
-            "text": f"{row.recovered.value * 100:.0f} %" if row.recovered else "",
+            "end": max(row.full_on_view, row.model_on_view),
+            "text": f"{row.recovered.value * 100:.0f} %".replace("-", "−") if row.recovered else "",
             "interval": interval(row.recovered) if row.recovered else "–",
         }
         for row in rows
@@ -245,7 +246,7 @@ def recovery(rows: Sequence[Recovery]) -> Chart:
     way = base.mark_rule(strokeWidth=3, opacity=0.55).encode(x="from:Q", x2="to:Q", color=_models())
     end = base.mark_circle(size=90, opacity=1).encode(x="to:Q", color=_models())
     words = base.mark_text(align="left", dx=10, fontSize=12, fontWeight=600, color=MEAN_COLOUR).encode(
-        x="to:Q", text="text:N"
+        x="end:Q", text="text:N"
     )
     whole = base.mark_tick(thickness=2, size=24, color=MODEL_COLOURS["full"]).encode(x="whole:Q")
     return alt.layer(way, start, end, whole, words).properties(height=38 * len(values) + 40)

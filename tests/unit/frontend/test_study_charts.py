@@ -171,6 +171,18 @@ def test_the_share_won_back_is_written_beside_each_way(example: StudyResult) -> 
     assert rows[0] | {"from": 0.42, "to": 0.6, "whole": 0.66} == rows[0]
 
 
+def test_a_share_lost_stands_right_of_the_ring_that_it_falls_behind(example: StudyResult) -> None:
+    row = example.recovery[0]
+    assert row.recovered
+    lost = row.recovered.model_copy(update={"value": -0.05})
+    behind = row.model_copy(update={"model_on_view": row.full_on_view - 0.01, "recovered": lost})
+
+    (drawn,) = rows_of(study_curves.recovery([behind]))
+
+    assert drawn["text"] == "−5 %"
+    assert drawn["end"] == row.full_on_view
+
+
 def test_each_face_says_what_its_quadrants_add(example: StudyResult) -> None:
     assert example.shapley
 
