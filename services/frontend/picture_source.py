@@ -10,7 +10,7 @@ from services.frontend.settings import MAX_UPLOAD_MB
 
 SAMPLES_DIR: Final = Path(__file__).parent / "samples"
 SHOWN_FIRST: Final = "Happy face"
-"""The sample that the page opens with; the first one, if it is not there."""
+"""The sample that the page opens with; without it, the first by name."""
 SOURCES: Final = {
     "sample": ":material/palette: Sample",
     "upload": ":material/upload: Upload",

@@ -222,7 +222,7 @@ def recovery(rows: Sequence[Recovery]) -> Chart:
             "to": row.model_on_view,
             "whole": row.full_on_full,
             "end": max(row.full_on_view, row.model_on_view),
-            "text": f"{row.recovered.value * 100:.0f} %".replace("-", "−") if row.recovered else "",
+            "text": f"{round(row.recovered.value * 100)} %".replace("-", "−") if row.recovered else "",
             "interval": interval(row.recovered) if row.recovered else "–",
         }
         for row in rows
