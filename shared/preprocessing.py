@@ -4,7 +4,7 @@
 for faces that have the network's size already, and takes torch tensors too: training augments on tensors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +17,9 @@ from shared.masking import Hidden, hide, hide_each
 
 CIFAR10_MEAN: Final = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD: Final = (0.2023, 0.1994, 0.2010)
+
+STRIP_PIXELS: Final = 1 << 20
+"""So many pixels of a picture are converted at a time."""
 
 
 class InputSpec(BaseModel):
@@ -38,15 +41,53 @@ class InputSpec(BaseModel):
 
 
 def to_gray(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """Return the luma (ITU-R 601-2, as Pillow's mode L) of `image` as uint8 (H, W); transparency lies on black."""
-    if image.mode.startswith(("I;16", "I", "F")):
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if image.mode.startswith("I") else max(float(values.max(initial=0)), 1e-12)
-        return (np.clip(values / top, 0, 1) * 255).round().astype(np.uint8)
+    """Return the luma (ITU-R 601-2, as Pillow's mode L) of `image` as uint8 (H, W); transparency lies on black.
+
+    16 and 32 bits (modes I) are scaled from 65,535, floats from the largest one.
+    """
+    if image.mode.startswith("I"):
+        return in_strips(image, lambda part: _scaled(part, 65535.0))
+    if image.mode == "F":
+        brightest = float(np.asarray(image).max(initial=0))
+        return in_strips(image, lambda part: _scaled(part, max(brightest, 1e-12)))
+    return in_strips(image, lambda part: np.asarray(on_black(part).convert("L"), dtype=np.uint8))
+
+
+def _scaled(image: Image.Image, top: float) -> npt.NDArray[np.uint8]:
+    values = np.asarray(image, dtype=np.float64)
+    return (np.clip(values / top, 0, 1) * 255).round().astype(np.uint8)
+
+
+def on_black(image: Image.Image) -> Image.Image:
+    """Return `image` laid on black if any of it may be transparent, else itself."""
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-    return np.asarray(image.convert("L"), dtype=np.uint8)
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+    return image
+
+
+def in_strips(
+    image: Image.Image, convert: Callable[[Image.Image], npt.NDArray[np.uint8]], strip_pixels: int = STRIP_PIXELS
+) -> npt.NDArray[np.uint8]:
+    """Return what `convert` makes of an image, uint8 (H, W, ...), for a few rows at a time.
+
+    What lies between, which may take many bytes a pixel, is thus never there for all of a large picture.
+
+    Args:
+        image: of any size.
+        convert: gives each pixel a value that depends on no other pixel.
+        strip_pixels: how many are converted at once; at least a row.
+    """
+    rows = max(1, strip_pixels // max(1, image.width))
+    if image.height <= rows:
+        return convert(image)
+    first = convert(image.crop((0, 0, image.width, rows)))
+    result = np.empty((image.height, *first.shape[1:]), np.uint8)
+    result[:rows] = first
+    for top in range(rows, image.height, rows):
+        bottom = min(top + rows, image.height)
+        result[top:bottom] = convert(image.crop((0, top, image.width, bottom)))
+    return result
 
 
 def resize(face: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:

@@ -7,7 +7,6 @@ JPEG, PNG, WebP and BMP are taken. Everything else, files that are cut off, and 
 import base64
 import binascii
 import io
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from shared.preprocessing import to_gray
+from shared.preprocessing import in_strips, on_black, to_gray
 from shared.web import MIB, ApiError
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP")
@@ -24,7 +23,8 @@ ORIENTATION_TAG: Final = 0x0112
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow only warns, at 89 million; `_open` refuses by our own limit, before decoding
 
-_DATA_URL: Final = re.compile(r"data:[\w.+-]*/?[\w.+-]*(?:;[\w.+=-]+)*,", re.ASCII)
+_RLE: Final = frozenset({1, 2})
+"""The compressions of a BMP that Pillow undoes in Python: a few bytes could keep it busy for minutes."""
 _MAGIC: Final = {
     "JPEG": (0, b"\xff\xd8\xff"),
     "PNG": (0, b"\x89PNG\r\n\x1a\n"),
@@ -78,10 +78,7 @@ class Picture:
         """Colour as uint8 (H, W, 3), for the face detector; transparency lies on black."""
         if self.image.mode.startswith(("I", "F")):  # Pillow would clip 16 bits instead of scaling them
             return np.repeat(self.gray[:, :, None], 3, axis=2)
-        if "A" in self.image.getbands() or "transparency" in self.image.info:
-            rgba = self.image.convert("RGBA")
-            return np.asarray(Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB"))
-        return np.asarray(self.image.convert("RGB"), dtype=np.uint8)
+        return in_strips(self.image, lambda part: np.asarray(on_black(part).convert("RGB"), dtype=np.uint8))
 
 
 def decode_text(text: str, limits: Limits, field: str) -> Picture:
@@ -99,10 +96,11 @@ def read_base64(text: str, *, max_bytes: int, field: str) -> bytes:
     Raises:
         ApiError: 400 `image_missing` or `image_encoding`, 413 `image_too_large`.
     """
-    prefix = _DATA_URL.match(text)
-    if prefix and ";base64," not in prefix.group():
-        raise _bad_encoding(field)
-    body = "".join(text[prefix.end() if prefix else 0 :].split()).rstrip("=")
+    if text[:5].lower() == "data:":
+        head, _, text = text.partition(",")
+        if not head.endswith(";base64"):
+            raise _bad_encoding(field)
+    body = "".join(text.split()).rstrip("=")
     if not body:
         raise _missing(field)
     if len(body) * 3 // 4 > max_bytes:
@@ -134,6 +132,13 @@ def decode_bytes(data: bytes, limits: Limits, field: str) -> Picture:
             field=field,
         )
     image = _open(data, name, field)
+    if name == "BMP" and image.info.get("compression") in _RLE:
+        raise ApiError(
+            status=415,
+            code="image_format",
+            message="BMP files with run-length compression are not taken; save the picture as PNG and send that.",
+            field=field,
+        )
     if image.width * image.height > limits.pixels:
         raise ApiError(
             status=413,

@@ -33,3 +33,11 @@ def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
     return b"\x89PNG\r\n\x1a\n" + body
+
+
+def compressed_bitmap(width: int, bits: int, compression: int) -> bytes:
+    """Return a BMP of one row and some hundred bytes with run-length compression: a pixel, then the row's end."""
+    palette, rows = bytes(4 << bits), b"\x01\x01\x00\x00"
+    header = struct.pack("<IiiHHIIiiII", 40, width, 1, 1, bits, compression, len(rows), 0, 0, 1 << bits, 0)
+    offset = 14 + len(header) + len(palette)
+    return struct.pack("<2sIHHI", b"BM", offset + len(rows), 0, 0, offset) + header + palette + rows

@@ -12,7 +12,7 @@ from scripts.draw_faces import draw_portrait
 from services.inference.decoding import Limits, Picture, decode_bytes, decode_text
 from shared.preprocessing import to_gray
 from shared.web import ApiError
-from tests.unit.inference.pictures import bomb, data_url, encode
+from tests.unit.inference.pictures import bomb, compressed_bitmap, data_url, encode
 
 LIMITS = Limits(image_bytes=1_000_000, pixels=1_000_000)
 FACE = draw_portrait("happy", 1, 64)
@@ -124,6 +124,14 @@ def test_an_empty_file_is_missing() -> None:
     assert (refusal(b"").status, refusal(b"").code) == (400, "image_missing")
 
 
+@pytest.mark.parametrize(("bits", "compression"), [(8, 1), (4, 2)])
+def test_a_compressed_bitmap_is_refused_before_it_is_decoded(bits: int, compression: int) -> None:
+    error = refusal(compressed_bitmap(900_000, bits, compression))
+
+    assert (error.status, error.code) == (415, "image_format")
+    assert "as PNG" in error.message
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
 def test_a_truncated_file_is_refused_with_a_reason(kind: str, part: float) -> None:
@@ -177,6 +185,23 @@ def test_a_data_url_and_plain_base64_are_read() -> None:
 
     for text in (data_url(data), data_url(data, "image/x-whatever"), plain, plain[:70] + "\n" + plain[70:]):
         np.testing.assert_array_equal(decode_text(text, LIMITS, "image").gray, np.asarray(GRAY))
+
+
+@pytest.mark.parametrize("head", ["data:;base64,", "DATA:image/jpeg;base64,", "data:image/svg+xml;charset=utf-8;base64,"])
+def test_a_data_url_is_read_whatever_it_says_of_its_type(head: str) -> None:
+    data = encode(GRAY, "PNG")
+
+    assert decode_text(head + base64.b64encode(data).decode(), LIMITS, "image").width == 64
+
+
+@pytest.mark.parametrize("letter", "a;/:")
+def test_a_data_url_without_an_end_is_refused_as_fast_as_it_is_long(letter: str) -> None:
+    text = "data:" + letter * 4_000_000  # a pattern that goes back and forth would need hours
+
+    with pytest.raises(ApiError) as caught:
+        decode_text(text, LIMITS, "image")
+
+    assert (caught.value.status, caught.value.code) == (400, "image_encoding")
 
 
 @pytest.mark.parametrize("text", ["data:image/png,%89PNG", "no base64 at all!", "data:image/png;base64,ä", "AAAAA"])

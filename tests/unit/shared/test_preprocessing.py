@@ -12,7 +12,16 @@ from pydantic import ValidationError
 
 from shared.errors import FaceShapeError, UnknownViewError
 from shared.masking import STUDY_VIEWS, View, hide
-from shared.preprocessing import CIFAR10_MEAN, CIFAR10_STD, InputSpec, hide_and_normalise, prepare, resize, to_gray
+from shared.preprocessing import (
+    CIFAR10_MEAN,
+    CIFAR10_STD,
+    InputSpec,
+    hide_and_normalise,
+    in_strips,
+    prepare,
+    resize,
+    to_gray,
+)
 
 SMALL = InputSpec(size=8)
 GRAY = InputSpec(size=8, channels=1, mean=(0.5,), std=(0.25,))
@@ -79,6 +88,36 @@ def test_black_and_white_becomes_zero_and_255() -> None:
 def test_a_float_image_is_scaled_to_its_brightest_pixel() -> None:
     assert to_gray(Image.fromarray(np.array([[0.0, 2.0, 4.0, -1.0]], dtype=np.float32))).tolist() == [[0, 128, 255, 0]]
     assert to_gray(Image.fromarray(np.zeros((1, 2), dtype=np.float32))).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I", "F"])
+@pytest.mark.parametrize("height", [1, 5, 6, 7])
+def test_an_image_in_strips_is_the_same_as_in_one_piece(mode: str, height: int) -> None:
+    alphas = np.random.default_rng(height).integers(0, 256, (height, 4, 4), dtype=np.uint8)
+    coloured = Image.fromarray(alphas)
+    image = coloured.convert("L").convert(mode) if mode[0] in "IF" else coloured.convert(mode)
+    heights: list[int] = []
+
+    def gray(part: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        heights.append(part.height)
+        return to_gray(part) if mode != "F" else np.asarray(part).round().astype(np.uint8)
+
+    np.testing.assert_array_equal(in_strips(image, gray, strip_pixels=12), gray(image))
+    assert sum(heights[:-1]) == height
+    assert max(heights[:-1]) <= 3
+
+
+def test_strips_keep_a_palette_and_what_of_it_is_transparent() -> None:
+    image = Image.new("P", (1, 3))
+    image.putpalette([255, 255, 255, 255, 0, 0, 100, 100, 100])
+    image.putdata([0, 1, 2])
+    image.info["transparency"] = 0
+    assert in_strips(image, to_gray, strip_pixels=1).tolist() == [[0], [76], [100]]
+
+
+def test_a_row_longer_than_a_strip_is_converted_whole() -> None:
+    face = batch(1)[0]
+    np.testing.assert_array_equal(in_strips(Image.fromarray(face), to_gray, strip_pixels=3), face)
 
 
 # --- resize ----------------------------------------------------------------------------------------------------------
