@@ -17,6 +17,17 @@ TICK_S: Final = 0.2
 QUICK_S: Final = 3.0
 """A service that ends sooner than this has not been killed by us: something is wrong with it."""
 IN_VAIN: Final = 10
+NOT_OF_A_NIGHT: Final = frozenset({"GATEWAY_KEYS_FILE", "TRAINER_STORAGE_URL"})
+"""What may be set for the user's own stack and would make a night's keys and runs a part of it."""
+
+
+class _OwnSettings(Settings):
+    """The settings of the user's stack, but for what a night must not share with it."""
+
+    def environment(self, redis_url: str) -> dict[str, str]:
+        """Return the environment of the services."""
+        shared = super().environment(redis_url)
+        return {name: value for name, value in shared.items() if name not in NOT_OF_A_NIGHT}
 
 
 def settings_for(folder: Path, data_dir: Path | None, models_dir: Path | None) -> Settings:
@@ -24,7 +35,7 @@ def settings_for(folder: Path, data_dir: Path | None, models_dir: Path | None) -
     ports = {f"{name}_port": free_port() for name in ("gateway", "inference", "frontend")}
     given = {"runs_dir": folder / "runs", "data_dir": data_dir, "models_dir": models_dir}
     folders = {name: path.absolute() for name, path in given.items() if path}
-    return Settings().model_copy(update={**ports, **folders})
+    return _OwnSettings().model_copy(update={**ports, **folders})
 
 
 class OwnStack:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from scripts.night import options
 from scripts.night.kills import Kill, Killer, pauses
 from scripts.night.model_watch import ModelWatch
+from scripts.night.own_stack import settings_for
 from scripts.night.report import job_problems, make_report, repeated_too_much, steps_again, told_kills
 from scripts.night.trainings import SECOND_GONE_S, TwiceWatch, lock_holders, worker_of
 from shared.run_folder import LOG_FILE, RunFolder
@@ -48,6 +49,21 @@ def training(run: RunFolder) -> Iterator[int]:
 def write_checkpoint(run: RunFolder, step: int) -> None:
     (run.path / "checkpoints").mkdir(exist_ok=True)
     (run.path / "checkpoints" / f"step-{step:09d}.safetensors").touch()
+
+
+def test_a_night_shares_neither_keys_nor_storage_with_the_users_own_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_KEYS_FILE", str(tmp_path / "keys.json"))
+    monkeypatch.setenv("TRAINER_STORAGE_URL", "s3://bucket/halfface")
+    monkeypatch.setenv("TRAINER_DEVICE", "cpu")
+
+    found = settings_for(tmp_path, None, None).environment("redis://127.0.0.1:1/0")
+
+    assert "GATEWAY_KEYS_FILE" not in found
+    assert "TRAINER_STORAGE_URL" not in found
+    assert found["TRAINER_DEVICE"] == "cpu"
+    assert found["GATEWAY_RUNS_DIR"] == str(tmp_path / "runs")
 
 
 def job(state: JobState, model: str | None = None, message: str | None = None) -> Job:
