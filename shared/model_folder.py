@@ -21,7 +21,7 @@ from shared.errors import ModelFolderError, UnknownModelError
 from shared.labels import LABELS
 from shared.preprocessing import InputSpec
 from shared.schemas.models import ModelChange
-from shared.schemas.training import FIXED_BY_WEIGHTS, TrainSettings
+from shared.schemas.training import FIXED_BY_WEIGHTS, SPLIT, TrainSettings
 
 CARD_FORMAT: Final = 1
 ACTIVE_FILE: Final = "active.json"
@@ -71,9 +71,16 @@ class Card(BaseModel):
     @property
     def fixed_by_weights(self) -> dict[str, Any]:
         """The settings of FIXED_BY_WEIGHTS, which a fine-tuning from this version shares with it, by name."""
-        defaults = {name: TrainSettings.model_fields[name].default for name in FIXED_BY_WEIGHTS}
-        told = {name: self.settings[name] for name in FIXED_BY_WEIGHTS if name in self.settings}
-        return defaults | told | {"architecture": self.architecture}
+        return self._told(FIXED_BY_WEIGHTS) | {"architecture": self.architecture}
+
+    @property
+    def split(self) -> dict[str, Any]:
+        """The settings of SPLIT, which said how the training split was divided, by name."""
+        return self._told(SPLIT)
+
+    def _told(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return settings as the training had them; one that the card does not tell had its default."""
+        return {name: self.settings.get(name, TrainSettings.model_fields[name].default) for name in names}
 
     @property
     def id(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import RUN_PREFIX, JobRequest
-from shared.schemas.training import TrainOn, TrainSettings
+from shared.schemas.training import TAUGHT_SHARE, TrainOn, TrainSettings
 from shared.schemas.wire import Slot
 
 BASE: Final = "full"
@@ -22,7 +22,7 @@ FINE_TUNED: Final[tuple[TrainOn, ...]] = tuple(slot for slot in get_args(Slot) i
 SHORTER: Final = 0.4
 """A fine-tuning's epochs and peak learning rate, as a share of the first training's."""
 
-FINE_TUNING: Final[Mapping[str, Any]] = {"grow_from": None, "hide_after": 0.0, "distill_weight": 0.7}
+FINE_TUNING: Final[Mapping[str, Any]] = {"grow_from": None, "hide_after": 0.0, "distill_weight": TAUGHT_SHARE}
 
 
 @dataclass(frozen=True)

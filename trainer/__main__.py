@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from tqdm import tqdm
 
-from shared.errors import HalffaceError, ModelFolderError
+from shared.errors import DatasetError, HalffaceError, ModelFolderError
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import model_path, read_card
 from shared.run_folder import RunFolder, RunState
@@ -136,13 +136,17 @@ def _request(arguments: argparse.Namespace, models_dir: Path) -> JobRequest:
 
 
 def _fixed_by(base_model: str | None, models_dir: Path) -> dict[str, Any]:
-    """Return the settings that the version to start from decides; none if it has no card, which the training tells."""
+    """Return the settings that the version to start from decides; none if it has no card, which the training tells.
+
+    What is held out of the training split is among them: it must not have learnt that.
+    """
     if base_model in (None, IMAGENET):
         return {}
     try:
-        return read_card(model_path(models_dir, base_model), verify=False).fixed_by_weights
+        card = read_card(model_path(models_dir, base_model), verify=False)
     except ModelFolderError:
         return {}
+    return card.fixed_by_weights | card.split
 
 
 def _show(bar: "tqdm[NoReturn]", progress: JobProgress) -> None:
@@ -174,12 +178,12 @@ def _run(settings: Settings, find: Callable[[], RunFolder]) -> int:
     return 0 if end.state == JobState.FINISHED else 1
 
 
-def _evaluate(arguments: argparse.Namespace, models_dir: Path) -> int:
+def _evaluate(arguments: argparse.Namespace, models_dir: Path, threads: int) -> int:
     from trainer.report import evaluate
     from trainer.tables import metrics_table
 
     model_id = arguments.model or arguments.named
-    card, figures = evaluate(models_dir, model_id, arguments.data, arguments.views, arguments.report)
+    card, figures = evaluate(models_dir, model_id, arguments.data, arguments.views, arguments.report, threads)
     rows = {view: (card.id, figures[view]) for view in arguments.views}
     print(json.dumps(figures, indent=1) if arguments.json else metrics_table(rows))
     return 0
@@ -211,7 +215,7 @@ def _command(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.command == "table":
         return _table(arguments, settings.models_dir)
     if arguments.command == "evaluate":
-        return _evaluate(arguments, settings.models_dir)
+        return _evaluate(arguments, settings.models_dir, settings.threads)
     if arguments.data:
         settings = settings.model_copy(update={"data_dir": arguments.data.absolute().parent})
     if arguments.command in study_commands.COMMANDS:
@@ -220,7 +224,7 @@ def _command(arguments: argparse.Namespace, settings: Settings) -> int:
         train = arguments.command == "train"
         request = _request(arguments, settings.models_dir) if train else _export_request(arguments)
         return _run(settings, lambda: RunFolder.create(settings.runs_dir, request))
-    return _run(settings, lambda: _reopened(settings.runs_dir, arguments.run))
+    return _run(settings, lambda: _reopened(settings.runs_dir, arguments.run, arguments.data))
 
 
 def _in_this_process(run: RunFolder, settings: Settings) -> RunState:
@@ -235,8 +239,12 @@ def _in_this_process(run: RunFolder, settings: Settings) -> RunState:
     return end
 
 
-def _reopened(runs_dir: Path, run_id: str) -> RunFolder:
+def _reopened(runs_dir: Path, run_id: str, data: Path | None) -> RunFolder:
+    """Return a stopped run, ready to go on. Raises DatasetError if `data` has another name than its data set."""
     run = RunFolder.open(runs_dir, run_id)
+    name = run.request().request.dataset
+    if data is not None and data.name != name:
+        raise DatasetError(f"Run {run_id} trains on {name}, and {data.name} is another name; give its path, or a link.")
     reopen(run)
     return run
 
@@ -251,6 +259,11 @@ def main() -> int:
         print(message.replace("The field settings.", "The setting ") if field else message, file=sys.stderr)
     except HalffaceError as error:
         print(error, file=sys.stderr)
+    except OSError as error:  # a folder that cannot be made, a full disk
+        print(f"{error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
     return 2
 
 

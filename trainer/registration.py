@@ -21,7 +21,7 @@ from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, write
 from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder, utc_now
 from shared.schemas.jobs import EXPORT_OPTIONS, JobProgress, JobRequest, MetricRow
-from shared.schemas.training import FIXED_BY_WEIGHTS, IMAGENET
+from shared.schemas.training import FIXED_BY_WEIGHTS, IMAGENET, SPLIT
 from shared.self_test import known_logits
 from trainer.checkpoints import save_weights
 from trainer.data import Dataset
@@ -112,6 +112,7 @@ def _exported(
     """Return the version's files by name, in the run's folder, and its card."""
     run.set_progress(last.model_copy(update={"phase": "exporting"}))
     path = run.path / "export" / MODEL_FILE
+    shutil.rmtree(path.parent, ignore_errors=True)  # what an attempt that was killed left
     served = as_served(network, mirror_average=bool(origin.training.get(MIRROR_AVERAGE)))
     settings = replace(export, size_average=bool(origin.training.get(SIZE_AVERAGE)))
     exported = export_model(served, origin.input, data, origin.view, path, settings, other)
@@ -189,7 +190,7 @@ def command_of(request: JobRequest) -> str:
             words += [f"--{option.replace('_', '-')}", value]
     settings = request.settings.model_dump(exclude_defaults=True)
     if request.base_model not in (None, IMAGENET):  # unsaid, they would be those of its start
-        settings |= request.settings.model_dump(include=set(FIXED_BY_WEIGHTS))
+        settings |= request.settings.model_dump(include={*FIXED_BY_WEIGHTS, *SPLIT})
     return shlex.join([*words, *_options(settings)])
 
 

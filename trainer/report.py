@@ -15,7 +15,12 @@ from trainer.study.runner import evaluation_of
 
 
 def evaluate(
-    models_dir: Path, model_id: str, data: Path, views: Sequence[View], report: Path | None = None
+    models_dir: Path,
+    model_id: str,
+    data: Path,
+    views: Sequence[View],
+    report: Path | None = None,
+    threads: int = 0,
 ) -> tuple[Card, dict[str, Any]]:
     """Measure a version's ONNX file on the test split of a data set.
 
@@ -25,6 +30,7 @@ def evaluate(
         data: a zip, folder or CSV.
         views: what to hide.
         report: also write the report of `trainer.study.report_files` to this folder.
+        threads: CPU threads; 0 for as many as there are cores.
 
     Returns:
         The card, and view to its figures (see `trainer.evaluation.measure`).
@@ -32,8 +38,11 @@ def evaluate(
     Raises:
         ModelFolderError: there is no such version, or its files are altered.
         DatasetError: the data set cannot be read.
+        OSError: the report's folder cannot be made; nothing was measured.
     """
-    reader = open_reader(models_dir, "any", model_id, threads=0)
+    if report is not None:
+        report.mkdir(parents=True, exist_ok=True)
+    reader = open_reader(models_dir, "any", model_id, threads)
     dataset = load_dataset(data, size=reader.card.input.size, **split_of([reader.card]))
     with tempfile.TemporaryDirectory() as cache:
         evaluation = evaluation_of(reader, dataset, views, Answers(Path(cache)))

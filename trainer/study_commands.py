@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
+from shared.errors import RunFolderError
 from shared.run_folder import REPORT_DIR, RunFolder, RunState
 from shared.schemas.jobs import JobRequest, JobState
 from shared.study_plan import create_study
@@ -123,7 +124,11 @@ def _count(text: str) -> int:
 def find_or_create(runs_dir: Path, request: JobRequest) -> list[RunFolder]:
     """Return the jobs of this study: those of an earlier start that has not finished, or new ones."""
     for run in RunFolder.all(runs_dir):
-        if run.request().request == request and run.state().state != JobState.FINISHED:
+        try:
+            is_open = run.request().request == request and run.state().state != JobState.FINISHED
+        except RunFolderError:  # a folder that cannot be read, of this study or of anything else
+            continue
+        if is_open:
             return [*run.parts(), run]
     return create_study(runs_dir, request)
 

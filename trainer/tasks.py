@@ -17,6 +17,7 @@ from shared.model_folder import Card, model_path, read_card
 from shared.preprocessing import InputSpec
 from shared.run_folder import REPORT_DIR, RunFolder
 from shared.schemas.jobs import JobKind, JobProgress, JobRequest, Phase
+from shared.schemas.training import IMAGENET, SPLIT
 from shared.schemas.wire import SLOTS
 from shared.study_answers import STUDY_ANSWERS_FILE, write_answers
 from trainer.data import Dataset, load_dataset
@@ -144,6 +145,8 @@ def train_network(work: Work) -> str:
     """
     request, models_dir = work.request, work.settings.models_dir
     data = work.dataset(request.settings.size)
+    if request.base_model not in (None, IMAGENET):
+        _require_held_out(request, data, models_dir)
     torch.manual_seed(request.settings.seed)
     network = network_of(request.settings)
     with work.stoppable("fetching the weights to start from"):
@@ -164,6 +167,28 @@ def train_network(work: Work) -> str:
         training=describe_training(work.run, request),
     )
     return work.register(origin, data, trained, ExportSettings(threads=work.settings.threads))
+
+
+def _require_held_out(request: JobRequest, data: Dataset, models_dir: Path) -> None:
+    """Raise BaseModelError if the version to start from has learnt what is to be held out, or left out, now."""
+    base = request.base_model or ""
+    try:
+        card = read_card(model_path(models_dir, base), verify=False)
+    except ModelFolderError:
+        return  # told where its weights are loaded
+    if card.data.get("fingerprint") != data.fingerprint:
+        return
+    share, similarity = (card.split[name] for name in SPLIT)
+    if request.settings.validation_share > share:
+        raise BaseModelError(
+            f"{base} held out {share:g} of the training images and has learnt the others; choose a validation_share of "
+            "that or less to start from it."
+        )
+    if request.settings.duplicate_similarity != similarity:
+        raise BaseModelError(
+            f"{base} was trained with a duplicate_similarity of {similarity:g}; choose that to start from it, since "
+            "what is held out depends on it."
+        )
 
 
 def export_version(work: Work) -> str:

@@ -10,7 +10,7 @@ from services.frontend.settings_fields import TEACHING, more_settings, setting, 
 from shared.masking import STUDY_VIEWS, View
 from shared.schemas.jobs import JobKind, Precision
 from shared.schemas.models import ModelInfo
-from shared.schemas.training import FIXED_BY_WEIGHTS, IMAGENET, Architecture, TrainOn
+from shared.schemas.training import FIXED_BY_WEIGHTS, IMAGENET, SPLIT, Architecture, TrainOn
 from shared.study_plan import FINE_TUNING
 
 SOURCES: Final = {None: "Random weights", IMAGENET: "ImageNet weights (downloaded)"}
@@ -46,10 +46,10 @@ def _fine_tune(models: Sequence[ModelInfo]) -> Fields | None:
     what = "A model that sees the whole face; the new one also learns from what it answers."
     teacher = _teacher("Teacher", trainable, base if fits else None, key, what)
     others = [model for model in trainable if model != teacher]
-    what = "Another model that teaches: what both answer is averaged. Best one with other errors than the first."
+    what = "Another model that teaches: what both answer is averaged. Ideally its mistakes are others than the first's."
     helper = _teacher("Second teacher", others, None, f"second-{key}", what) if teacher and others else None
     defaults = {"distill_weight": FINE_TUNING["distill_weight"]} if teacher else {}
-    settings = _settings(defaults, without=(*FIXED_BY_WEIGHTS, *(() if teacher else TEACHING)), base=base)
+    settings = _settings(defaults, without=(*FIXED_BY_WEIGHTS, *SPLIT, *(() if teacher else TEACHING)), base=base)
     teaching = {"teacher": teacher and teacher.id, "second_teacher": helper and helper.id}
     return {"view": view, "base_model": base.id, **teaching, "settings": settings}
 

@@ -18,7 +18,7 @@ EXAMPLE: Final[dict[str, Any]] = {"dataset": "fer2013.zip", "view": "upper", "se
 START_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
     200: answer("It is open already: this is the job.", "JobDetail"),
     409: answer("This Idempotency-Key belongs to a job that asks for something else.", "HTTPError"),
-    415: answer("The body is not JSON.", "HTTPError"),
+    400: answer("The body is not JSON.", "HTTPError"),
     503: answer("The job queue does not answer; try again after Retry-After seconds.", "HTTPError"),
 }
 NO_JOB: Final = {404: "There is no such job."}
@@ -85,8 +85,8 @@ def start_job(json_data: JobRequest, headers_data: StartHeaders) -> tuple[Job, i
 
     Kinds: `train` from scratch, `fine-tune` from a version, `evaluate` a version, `export` one anew, `study`: the
     whole-face network, then five fine-tunings that it teaches, then the report on all of them. The request is checked,
-    kept in a folder of its own and queued; the Location header is the job's address. A request that equals one of an
-    open job, or that comes with its Idempotency-Key, gets that job and 200.
+    kept in a folder of its own and queued; the Location header is the job's address. A request that comes
+    with a job's Idempotency-Key, or without one equals that of an open job, gets that job and 200.
     """
     job, is_new = parts().runs.start(json_data, current_key_name(), headers_data.idempotency_key)
     return job, 201 if is_new else 200, {"Location": url_for("jobs.show_job", run_id=job.id)}

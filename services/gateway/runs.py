@@ -52,8 +52,10 @@ class Runs:
             idempotency_key: of the client's choice; the same key means the same job, whatever has become of it.
 
         Returns:
-            The job, and whether it is new: a request that equals one of an open job, or comes with its key, gets that.
+            The job, and whether it is new: one that comes with a key gets the key's job; one without a key the open job
+            of an equal request, unless that is being cancelled.
         """
+        asked = self._checks.completed(asked)
         same = None
         with suppress(FileNotFoundError), _flock(self._runs_dir):  # what is being made may yet be taken back
             same = self._same(asked, idempotency_key)  # whatever has become of what it names, and of the queue
@@ -198,7 +200,8 @@ class Runs:
                     message = f"This Idempotency-Key belongs to job {run.id}, which asks for something else."
                     raise ApiError(status=409, code="idempotency_key", message=message)
                 return run
-            if key is None and state in OPEN_STATES and other.study is None and other.request == asked:
+            is_open = state in OPEN_STATES and other.study is None and not run.cancel_asked()
+            if key is None and is_open and other.request == asked:
                 return run
         return None
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from shared.masking import View
-from shared.schemas.training import IMAGENET, TrainOn, TrainSettings
+from shared.schemas.training import IMAGENET, TAUGHT_SHARE, TrainOn, TrainSettings
 from shared.schemas.wire import Answer, RunId, Wire, field_error
 
 JobKind = Literal["train", "fine-tune", "evaluate", "export", "study"]
@@ -99,6 +99,8 @@ class JobRequest(Wire):
             raise field_error("teacher", "must name the version that teaches, since settings.distill_weight is above 0")
         if self.second_teacher and self.teacher is None:
             raise field_error("teacher", "must name a version too, since second_teacher does")
+        if self.teacher and "distill_weight" not in self.settings.model_fields_set:
+            self.settings = self.settings.model_copy(update={"distill_weight": TAUGHT_SHARE})
         if self.ensemble_with and self.size_average is False:
             raise field_error("size_average", "cannot be false: the two networks read two sizes of a face")
         for name in ("freeze_statistics", "start_share"):

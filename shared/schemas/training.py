@@ -20,6 +20,13 @@ FIXED_BY_WEIGHTS: Final = ("architecture", "width", "small_stem")
 """The settings that a fine-tuning shares with the version that it starts from, or its weights would not fit; only the
 width may be greater, see `trainer.widening`."""
 
+TAUGHT_SHARE: Final = 0.7
+"""The `distill_weight` of a training that has a teacher and gives none."""
+
+SPLIT: Final = ("validation_share", "duplicate_similarity")
+"""The settings that say how the training split is divided. A fine-tuning takes them from the version that it starts
+from where it is not told: on the same data it would else be validated on images that this one has learnt."""
+
 
 class TrainSettings(Wire):
     """How to train; the same model is the trainer's config, so a request is checked by what runs it."""
@@ -87,7 +94,12 @@ class TrainSettings(Wire):
     duplicate_similarity: float = Field(
         0.96, ge=0.9, le=1.01, description="Training faces this similar to a test face are left out; 1.01: equal ones."
     )
-    distill_weight: float = Field(0.0, ge=0, le=1, description="Share of the loss that is the teacher's soft labels.")
+    distill_weight: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the loss that is the teacher's soft labels; 0.7 if a teacher is given without it.",
+    )
     distill_temperature: float = Field(2.0, gt=0, le=20, description="Softens teacher and student alike.")
     precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
         "auto", description="Of the arithmetic; auto takes 16 bits where the device is fast with them."

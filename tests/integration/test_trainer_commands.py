@@ -113,6 +113,7 @@ def test_a_fine_tuning_has_the_width_and_the_stem_of_what_it_starts_from(
         (("study-report", "--data", "absent.zip", "--robustness-images", "-1"), "give a whole number from 0 on"),
         (("study-verify", "--data", "absent.zip"), "There is no study at study.json; make it with"),
         (("table", "--write", "absent.md"), "absent.md cannot be read"),
+        (("evaluate", "full/6", "--data", "absent.zip", "--report", __file__), f"{__file__}: File exists."),
         (("worker",), "Set TRAINER_REDIS_URL"),
     ],
     ids=[
@@ -127,6 +128,7 @@ def test_a_fine_tuning_has_the_width_and_the_stem_of_what_it_starts_from(
         "bad number of images",
         "no study to verify",
         "no file to write to",
+        "a file where the report should be",
         "no queue",
     ],
 )

@@ -13,7 +13,7 @@ from services.frontend.training_form import SettingsError, checked_settings
 from shared.masking import STUDY_VIEWS
 from shared.schemas.datasets import DatasetList
 from shared.schemas.jobs import JobDetail, JobProgress, JobRequest, JobState
-from shared.schemas.training import FIXED_BY_WEIGHTS, TrainSettings
+from shared.schemas.training import FIXED_BY_WEIGHTS, SPLIT, TrainSettings
 
 from .answers import a_data_set, a_job, a_model, epochs
 from .opened import open_page, says
@@ -152,7 +152,7 @@ def test_every_setting_has_a_field(gateway: SmallGateway):
     page.selectbox(key="view").set_value("upper").run()
     shown = {field.key for kind in (page.number_input, page.toggle, page.selectbox) for field in kind}
     hidden = {f"setting-{name}" for name in TrainSettings.model_fields} - shown
-    assert hidden == {f"setting-{name}" for name in FIXED_BY_WEIGHTS}
+    assert hidden == {f"setting-{name}" for name in (*FIXED_BY_WEIGHTS, *SPLIT)}
     assert set(grouped_fields()) == {"Network", "Learning", "Hiding", "Augmentation", "Teaching", "Run"}
     assert not {name for names in grouped_fields().values() for name in names} & set(IN_FRONT)
 

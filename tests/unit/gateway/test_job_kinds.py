@@ -14,7 +14,7 @@ from services.gateway.runs import Runs
 from shared.preprocessing import InputSpec
 from shared.run_folder import QUEUE_NAMES, RunFolder, RunState
 from shared.schemas.jobs import JobRequest, JobState
-from shared.schemas.training import TrainSettings
+from shared.schemas.training import TAUGHT_SHARE, TrainSettings
 from shared.web import ApiError
 
 from .folders import write_small_model
@@ -204,6 +204,14 @@ def test_an_equal_request_is_the_open_job_and_a_used_key_another_conflict(runs: 
     assert (refused.value.status, refused.value.code) == (409, "idempotency_key")
 
 
+def test_an_equal_request_is_no_job_that_is_being_cancelled(runs: Runs, folder: Path) -> None:
+    job, _ = runs.start(ASKED)
+    RunFolder.open(folder / "runs", job.id).ask_to_cancel()
+    other, is_new = runs.start(ASKED)
+    assert is_new
+    assert other.id != job.id
+
+
 def test_a_repeated_request_is_its_job_whatever_became_of_the_data_set(runs: Runs, folder: Path) -> None:
     job, _ = runs.start(ASKED, idempotency_key="mine")
     (folder / "data" / "faces.zip").unlink()
@@ -259,6 +267,28 @@ def test_a_fine_tuning_asks_for_the_width_and_the_stem_of_what_it_starts_from(ru
                 runs.start(a_fine_tuning(base, settings))
             assert (refused.value.status, refused.value.field) == (422, f"settings.{field}")
         assert runs.start(a_fine_tuning(base, shape))[1]
+
+
+def test_a_fine_tuning_holds_out_what_its_start_held_out_unless_it_says_otherwise(runs: Runs, folder: Path) -> None:
+    split = {"validation_share": 0.06, "duplicate_similarity": 0.95}
+    write_small_model(folder / "models", "3", training={"request": {"settings": split}})
+    training, _ = runs.start(ASKED.model_copy(update={"settings": TrainSettings(**split)}))
+    export, _ = runs.start(JobRequest(kind="export", dataset="faces.zip", model="first/3"))
+    for base in ("first/3", f"run:{training.id}", f"run:{export.id}"):
+        job, _ = runs.start(a_fine_tuning(base, {}))
+        assert job.request.settings.model_dump(include=set(split)) == split
+        assert runs.start(a_fine_tuning(base, {})) == (job, False)
+        other, _ = runs.start(a_fine_tuning(base, {"validation_share": 0.03}))
+        assert (other.request.settings.validation_share, other.request.settings.duplicate_similarity) == (0.03, 0.95)
+
+
+def test_a_teacher_teaches_unless_its_share_of_the_loss_is_given() -> None:
+    asked: dict[str, Any] = {"dataset": "faces.zip", "base_model": "first/1", "teacher": "first/1"}
+    assert JobRequest.model_validate(asked).settings.distill_weight == TAUGHT_SHARE > 0
+    for share in (0.0, 0.3):
+        told = JobRequest.model_validate({**asked, "settings": {"distill_weight": share}})
+        assert told.settings.distill_weight == share
+    assert JobRequest.model_validate({**asked, "teacher": None}).settings.distill_weight == 0
 
 
 def test_a_fine_tuning_may_be_wider_than_what_it_starts_from_if_it_says_so(runs: Runs, folder: Path) -> None:

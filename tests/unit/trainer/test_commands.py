@@ -19,7 +19,7 @@ from trainer import __main__ as command_line
 from trainer.errors import Stopped
 from trainer.run_lock import only_one
 from trainer.settings import Settings
-from trainer.study_commands import make_study
+from trainer.study_commands import find_or_create, make_study
 from trainer.tasks import TASKS, Work
 
 STUDY = JobRequest(kind="study", dataset="drawn")
@@ -41,9 +41,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     return RunFolder.create(tmp_path, JobRequest(dataset="drawn"))
 
 
-def resume(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Type `python -m trainer resume <run>`; return the exit status."""
-    monkeypatch.setattr(sys, "argv", ["trainer", "resume", run.id])
+def resume(run: RunFolder, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Type `python -m trainer resume <run>` and further words; return the exit status."""
+    monkeypatch.setattr(sys, "argv", ["trainer", "resume", run.id, *words])
     return command_line.main()
 
 
@@ -96,6 +96,21 @@ def test_a_job_that_another_machine_does_is_not_resumed(
     (run.path / LEASE_FILE).touch()
     assert resume(run, monkeypatch) == 2
     assert f"A worker on another machine does job {run.id}; wait" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_a_data_set_of_its_own_name_alone(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert resume(run, monkeypatch, "--data", str(tmp_path / "other.zip")) == 2
+    told = capsys.readouterr().err
+    assert f"trains on {run.request().request.dataset}, and other.zip is another name" in told
+
+
+def test_a_folder_that_cannot_be_read_keeps_no_study_from_being_found(tmp_path: Path) -> None:
+    jobs = create_study(tmp_path, STUDY)
+    broken = RunFolder.create(tmp_path, JobRequest(dataset="other.zip"))
+    (broken.path / "request.json").write_text("{")
+    assert [run.id for run in find_or_create(tmp_path, STUDY)] == [run.id for run in jobs]
 
 
 def test_a_study_that_is_cancelled_leaves_nothing_for_workers_and_the_same_command_goes_on(tmp_path: Path) -> None:

@@ -199,6 +199,28 @@ def test_two_versions_teach_a_third_and_what_they_answer_is_averaged(
     assert (missing.message or "").startswith("Cannot start from full/gone: ")
 
 
+def test_a_fine_tuning_may_not_be_validated_on_what_its_start_has_learnt(
+    drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path
+) -> None:
+    settings = settings_in(tmp_path, drawn_folder)
+
+    def end(**changed: Any) -> StateChange:
+        asked = quick_settings.model_copy(update={"epochs": 1, "validation_share": 0.2, **changed})
+        base = next((model for model, _ in list_models(settings.models_dir)), None)
+        request = {"dataset": drawn_folder.name, "base_model": base, "settings": asked}
+        return execute(RunFolder.create(settings.runs_dir, JobRequest.model_validate(request)), settings)
+
+    assert end().state == JobState.FINISHED
+    for changed, why in (
+        ({"validation_share": 0.25}, "held out 0.2 of the training images and has learnt the others"),
+        ({"duplicate_similarity": 0.9}, "with a duplicate_similarity of 0.96; choose that"),
+    ):
+        refused = end(**changed)
+        assert refused.state == JobState.FAILED
+        assert why in (refused.message or "")
+    assert end(validation_share=0.1).state == JobState.FINISHED
+
+
 def test_a_measurement_tells_its_speed_and_the_time_left_without_counting_what_was_kept() -> None:
     now = [0.0]
     pace = Pace(10 * BATCH_SIZE, lambda: now[0])
