@@ -50,6 +50,11 @@ class Position(BaseModel):
     """Of a run in float16: the loss's scale and what its growth depends on."""
     config: str = ""
 
+    @property
+    def is_validated(self) -> bool:
+        """Whether an epoch has just been validated, so that the best weights may be of it."""
+        return self.epoch > 0 and self.step_in_epoch == 0
+
     def judge(self, loss: float, accuracy: float, select: Literal["accuracy", "loss"]) -> bool:
         """Note an epoch's validation; return whether it is the best so far by `select`. Of equals the first is."""
         by_accuracy = accuracy > self.best_accuracy
@@ -66,6 +71,9 @@ def save_checkpoint(
 ) -> Path:
     """Write a checkpoint and remove all but the newest two, and what a killed process left half-written.
 
+    The one that knows of a validation has a name of its own beside the one before it, of the same step: a checkpoint
+    never changes, so that a copy of it elsewhere is known by its name.
+
     Raises:
         OSError: no room or no permission; what was there before is untouched.
     """
@@ -73,7 +81,8 @@ def save_checkpoint(
     tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
     tensors |= _optimizer_tensors(optimizer)
     flat = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    path = folder / f"step-{position.step:09d}.safetensors"
+    mark = "_validated" if position.is_validated else ""  # sorts behind none
+    path = folder / f"step-{position.step:09d}{mark}.safetensors"
     metadata = {"position": position.model_dump_json(), "sha256": _digest(flat)}
     _write(path, flat, metadata)
     cut_off = [path for pattern in (".step-*", ".tmp*") for path in folder.glob(pattern)]  # ours, and safetensors' own

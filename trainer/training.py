@@ -268,7 +268,7 @@ def _epoch(run: Run, hooks: Hooks) -> None:
             saved = hooks.clock()
     now = hooks.clock()
     if now - saved > UNSAVED_SHARE * plan.settings.checkpoint_seconds:
-        run.checkpoint(hooks)  # replaced by that of the same step which knows of the validation
+        run.checkpoint(hooks)  # a second one, of the same step, will know of the validation
     _end_of_epoch(run, seconds_before + now - began, hooks)
 
 

@@ -54,9 +54,12 @@ def _rank(name: str) -> int:
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return name to (modification time in ns, size) of the mirrored files of a folder."""
+    """Return name to (modification time in ns, size) of the mirrored files of a folder.
+
+    Names are listed before any file is looked at: the best weights are found as new as any checkpoint that is.
+    """
     found = {}
-    for path in folder.rglob("*"):
+    for path in list(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         try:
             if is_mirrored(name) and path.is_file():

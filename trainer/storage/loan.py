@@ -217,7 +217,7 @@ class Loan:
         if not self._lease.sure:
             return
         weights_too = time.monotonic() - self._put_checkpoint_s > WEIGHTS_EVERY_S
-        if self._mirror.put_changes(lambda content: _state(content) == JobState.RUNNING, weights_too=weights_too):
+        if self._mirror.put_changes(_is_running, weights_too=weights_too, may=lambda: self._lease.sure):
             self._put_checkpoint_s = time.monotonic()
 
     def end(self) -> None:
@@ -287,6 +287,10 @@ def _state(content: bytes) -> JobState | None:
         return RunState.model_validate_json(content).state
     except ValidationError:
         return None
+
+
+def _is_running(content: bytes) -> bool:
+    return _state(content) == JobState.RUNNING
 
 
 def hand_back(run_id: str, settings: Settings, owner: str) -> None:

@@ -68,7 +68,11 @@ class Mirror:
             self.fetch(name, there[name])
 
     def put_changes(
-        self, state_too: Callable[[bytes], bool] = lambda content: True, *, weights_too: bool = True
+        self,
+        state_too: Callable[[bytes], bool] = lambda content: True,
+        *,
+        weights_too: bool = True,
+        may: Callable[[], bool] = lambda: True,
     ) -> bool:
         """Put what has changed here and remove there what is gone here, as the worker that has the run.
 
@@ -77,6 +81,7 @@ class Mirror:
         Args:
             state_too: whether a state.json of this content may be put now.
             weights_too: whether checkpoints and the best weights are looked at too.
+            may: asked before each file whether the run is still this worker's; the rest is left alone if not.
 
         Returns:
             Whether a checkpoint was put.
@@ -89,16 +94,21 @@ class Mirror:
             return name not in GATEWAYS and (weights_too or not is_weights(name))
 
         changed = [name for name, stamp in here.items() if is_wanted(name) and self._differs(name, stamp)]
+        put_one = False
         for name in in_order(changed):
+            if not may():
+                return put_one
             if name == STATE_FILE:
                 self._put_state(state_too)
             else:
                 self.put(name)
-        gone = [name for name in self.known if name not in here and is_wanted(name)]
-        self._storage.delete(self.prefix + name for name in gone)
-        for name in gone:
+            put_one = put_one or is_checkpoint(name)
+        for name in [name for name in self.known if name not in here and is_wanted(name)]:
+            if not may():
+                break
+            self._storage.delete([self.prefix + name])
             del self.known[name]
-        return any(map(is_checkpoint, changed))
+        return put_one
 
     def _put_state(self, may: Callable[[bytes], bool]) -> None:
         """Put state.json if its content may be put; it is read once, since the training may write it anew any time."""

@@ -127,6 +127,20 @@ def test_only_the_two_newest_are_kept_and_no_temporary_file(tmp_path: Path) -> N
     assert KEPT == 2
 
 
+def test_a_checkpoint_that_knows_of_a_validation_is_newer_and_replaces_none(tmp_path: Path) -> None:
+    parts = make_parts()
+    before = save_checkpoint(tmp_path, Position(epoch=1, step=50, step_in_epoch=5), *parts)
+    written = before.stat().st_ino
+    save_checkpoint(tmp_path, Position(epoch=2, step=50, best_accuracy=0.5), *parts)
+    assert before.stat().st_ino == written
+    assert load_checkpoint(tmp_path, *parts) == Position(epoch=2, step=50, best_accuracy=0.5)
+    save_checkpoint(tmp_path, Position(epoch=2, step=51, step_in_epoch=1), *parts)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step-000000050_validated.safetensors",
+        "step-000000051.safetensors",
+    ]
+
+
 def two_checkpoints(folder: Path) -> tuple[Parts, Path, Path]:
     """Write checkpoints of steps 1 and 2; return the parts as of step 1, and both files."""
     parts = make_parts()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from shared.run_folder import RunFolder, RunState
 from shared.schemas.jobs import JobRequest, JobState
+from trainer.storage import files
 from trainer.storage.decisions import Holder, Known, Step, decide
 from trainer.storage.files import DEATHS_FILE, GATEWAYS, in_order, is_mirrored, stamps
 from trainer.storage.mirror import Mirror
@@ -218,6 +219,49 @@ def test_weights_stay_as_they_are_there_until_it_is_their_turn(
     assert worker.listed() == before
     assert worker.put_changes()
     assert worker.listed().keys() == stamps(worker.folder).keys()
+
+
+def test_the_rest_stays_as_it_is_there_once_the_run_is_anothers(
+    storage: Storage, run: RunFolder, tmp_path: Path
+) -> None:
+    worker = elsewhere(mirror(storage, run), tmp_path / "there")
+    write(worker.folder, "progress.json", "1")
+    worker.put_changes()
+    (worker.folder / "progress.json").unlink()
+    write(worker.folder, "best.safetensors", "x")
+    write(worker.folder, "checkpoints/step-1.safetensors", "x")
+    answers = iter([True, False, False])
+    assert not worker.put_changes(may=lambda: next(answers))
+    assert {"best.safetensors", "progress.json"} <= worker.listed().keys()
+    assert "checkpoints/step-1.safetensors" not in worker.listed()
+    assert worker.put_changes()
+    assert worker.listed().keys() == stamps(worker.folder).keys()
+
+
+def test_a_checkpoint_never_comes_before_the_best_weights_that_it_knows_of(
+    storage: Storage, run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = elsewhere(mirror(storage, run), tmp_path / "there")
+    for name in ("best.safetensors", "checkpoints/step-1.safetensors"):
+        write(worker.folder, name, "x")
+    worker.put_changes()
+    seen: list[str] = []
+
+    def judged_meanwhile(name: str) -> bool:
+        """Let an epoch end while the folder is looked through, once its best weights were."""
+        is_next = seen[-1:] == ["best.safetensors"] and seen.count("best.safetensors") == 1
+        seen.append(name)
+        if is_next:
+            write(worker.folder, "best.safetensors", "better")
+            write(worker.folder, "checkpoints/step-2_validated.safetensors", "xx")
+        return is_mirrored(name)
+
+    monkeypatch.setattr(files, "is_mirrored", judged_meanwhile)
+    worker.put_changes()
+    assert "checkpoints/step-2_validated.safetensors" not in worker.listed()
+    worker.put_changes()
+    assert "checkpoints/step-2_validated.safetensors" in worker.listed()
+    assert (storage.read(f"{worker.prefix}best.safetensors") or (b"", ""))[0] == b"better"
 
 
 def test_a_folder_that_is_gone_at_the_worker_takes_nothing_from_the_storage(
