@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from shared.errors import StudyError
 from shared.labels import LABELS
 from shared.masking import View
+from shared.model_folder import write_atomically
 from shared.schemas.wire import Slot
 
 STUDY_FILE: Final = "study.json"
@@ -358,8 +359,8 @@ class StudyResult(Frozen):
 
 
 def write_study(study: StudyResult, path: Path) -> None:
-    """Write the study as compact JSON."""
-    path.write_text(json.dumps(study.model_dump(mode="json"), separators=(",", ":")) + "\n", encoding="utf-8")
+    """Write the study as compact JSON; who reads meanwhile sees the old one or the new one. Raises OSError."""
+    write_atomically(path, json.dumps(study.model_dump(mode="json"), separators=(",", ":")) + "\n")
 
 
 def read_study(path: Path) -> StudyResult:

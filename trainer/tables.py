@@ -8,7 +8,7 @@ from typing import Any, Final
 from shared.copies import Known, knowing_copies
 from shared.errors import HalffaceError, ModelFolderError
 from shared.masking import STUDY_VIEWS, View
-from shared.model_folder import model_path, read_active, read_card
+from shared.model_folder import model_path, read_active, read_card, write_atomically
 from shared.schemas.wire import SLOTS
 from shared.study import STUDY_FILE, Cell, Estimate, PublishedCell, StudyResult, read_study
 
@@ -133,13 +133,14 @@ def write_between_marks(path: Path, table: str) -> None:
 
     Raises:
         HalffaceError: there is no such file, or it does not hold both marks once, in their order.
+        OSError: it cannot be written; what was there is untouched.
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise HalffaceError(f"{path} cannot be read; name the Markdown file to write to.") from error
     pattern = re.compile(f"({re.escape(BEGIN)}\n).*?(\n{re.escape(END)})", re.DOTALL)
     changed, places = pattern.subn(lambda found: f"{found[1]}{table}{found[2]}", text)
     if places != 1:
         raise HalffaceError(f"{path} needs the lines '{BEGIN}' and '{END}', once each, around the table.")
-    path.write_text(changed, encoding="utf-8")
+    write_atomically(path, changed)

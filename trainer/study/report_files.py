@@ -15,6 +15,7 @@ from typing import Final
 
 from shared.labels import LABELS
 from shared.masking import View
+from shared.model_folder import write_atomically
 from shared.schemas.wire import SLOTS
 from shared.study import Cell, Subset
 from trainer.evaluation import Logits, softmax
@@ -74,9 +75,9 @@ def write_report(evaluation: Evaluation, folder: Path, *, resamples: int = RESAM
         "data": evaluation.data,
         "cells": [cell.model_dump(mode="json") for cell in cells],
     }
-    (folder / METRICS_FILE).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    write_atomically(folder / METRICS_FILE, json.dumps(document, indent=1) + "\n")
     title = f"{evaluation.model} on {evaluation.data}"
-    (folder / PAGE_FILE).write_text(page(title, len(evaluation.labels), cells), encoding="utf-8")
+    write_atomically(folder / PAGE_FILE, page(title, len(evaluation.labels), cells))
     _write_confusion(cells, folder / CONFUSION_FILE)
     _write_predictions(evaluation, folder / PREDICTIONS_FILE)
     return cells

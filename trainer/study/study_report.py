@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from shared.model_folder import write_atomically
 from shared.study import STUDY_FILE, StudyResult, write_study
 from trainer.study.html_study import study_page
 from trainer.study.report_files import PAGE_FILE
@@ -9,6 +10,5 @@ from trainer.study.report_files import PAGE_FILE
 
 def write_study_report(study: StudyResult, folder: Path) -> None:
     """Write both files into `folder`, which is made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / PAGE_FILE).write_text(study_page(study), encoding="utf-8")
+    write_atomically(folder / PAGE_FILE, study_page(study))
     write_study(study, folder / STUDY_FILE)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from shared.errors import StudyError
-from shared.study import Curve, Estimate, PairedTest, Subset, read_study, write_study
+from shared.study import Curve, Estimate, PairedTest, StudyResult, Subset, read_study, write_study
 from tests.study_example import example_study
 
 STUDY = example_study()
@@ -17,6 +17,15 @@ def test_a_study_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_study(STUDY, tmp_path / "study.json")
     assert read_study(tmp_path / "study.json") == STUDY
     assert (tmp_path / "study.json").stat().st_size < 1_500_000
+
+
+def test_a_study_that_is_written_anew_leaves_the_old_one_whole_for_who_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "study.json"
+    write_study(STUDY, path)
+    with path.open("rb") as reader:
+        write_study(STUDY.model_copy(update={"models": ()}), path)
+        assert StudyResult.model_validate_json(reader.read()) == STUDY
+    assert read_study(path).models == ()
 
 
 def test_a_cell_is_found_by_model_view_and_part() -> None:
