@@ -97,7 +97,7 @@ def _names(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, RuntimeError, ValueError) as error:  # zipfile's, of damaged files
         raise DatasetError(f"{path.name} is not a readable zip; download it again.") from error
 
 

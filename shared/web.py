@@ -164,6 +164,12 @@ def _handle_apiflask_error(error: HTTPError) -> Response:
     return _answer(_from_status(error.status_code, dict(Headers(error.headers))))
 
 
+def _handle_recursion(error: RecursionError) -> Response:
+    """Answer JSON that is nested deeper than Python reads."""
+    _log.warning("a request went too deep: %s", error)
+    return _answer(_from_status(400))
+
+
 def _handle_unexpected(error: Exception) -> Response:
     _log.error("unexpected error", exc_info=error)
     return _answer(_from_status(500))
@@ -243,6 +249,7 @@ def make_app(
         VALIDATION_ERROR_SCHEMA=_error_schema(),
         HTTP_ERROR_SCHEMA=_error_schema(),
         MAX_CONTENT_LENGTH=max_request_bytes,
+        MAX_FORM_MEMORY_SIZE=max_request_bytes,  # a picture sent as text is refused for that, not for its size
         MAX_FORM_PARTS=MAX_FORM_PARTS,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -253,6 +260,7 @@ def make_app(
     app.register_error_handler(ApiError, _answer)
     app.register_error_handler(HTTPException, _handle_http_exception)
     app.register_error_handler(HTTPError, _handle_apiflask_error)
+    app.register_error_handler(RecursionError, _handle_recursion)
     app.register_error_handler(Exception, _handle_unexpected)
     _add_pages(app, title)
     return app

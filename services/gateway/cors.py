@@ -11,8 +11,8 @@ from apiflask import APIFlask
 from flask import Response, request
 
 METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
-HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, X-Request-ID"
-EXPOSED: Final = "Location, Retry-After, X-Request-ID"
+HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-ID"
+EXPOSED: Final = "Content-Disposition, ETag, Location, Retry-After, X-Request-ID"
 PREFLIGHT_KEPT_S: Final = 600
 
 

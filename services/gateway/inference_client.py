@@ -4,6 +4,7 @@ Requests are spread over the replicas of the service; one that fails is passed o
 prediction changes nothing, so the same request may be asked of another one.
 """
 
+import json
 import logging
 import math
 import threading
@@ -26,8 +27,9 @@ CONNECT_TIMEOUT_S: Final = 3.0
 READY_TIMEOUT_S: Final = 2.0
 LOOK_EVERY_S: Final = 2.0
 """So long may a replica be silent before it is asked whether it is alive: longer than a prediction takes by far."""
-MOST_BROKEN: Final = 3
-"""So many times a request may break a connection before it is taken for one that kills who works on it."""
+MOST_HARM: Final = 3
+"""So often may a request break a connection, or be on the way when a replica falls silent, before it is taken for one
+that kills or blocks who works on it."""
 RETRY_AFTER_S: Final = 5
 REPLICAS_CONNECTED: Final = 32  # of more, those asked longest ago lose the connections that are kept open
 CANNOT_SERVE: Final = frozenset({502, 503})  # what a replica, or a proxy before it, answers that another may do better
@@ -78,7 +80,7 @@ class InferenceClient:
 
     def predict(self, asked: PredictRequest) -> PredictAnswer:
         """Return what the models read on the images of a JSON request."""
-        return self._post("/v1/predict", asked.model_dump_json().encode(), "application/json", PredictAnswer)
+        return self._post("/v1/predict", _json(asked), "application/json", PredictAnswer)
 
     def predict_body(self, body: bytes, content_type: str) -> PredictAnswer:
         """Return the same for a request body of any type that inference takes, passed on unchanged."""
@@ -86,13 +88,12 @@ class InferenceClient:
 
     def classify(self, image: str, model: str) -> ClassData:
         """Return the class of one image by the original system's contract."""
-        body = ClassRequest(image=image, model_name=model).model_dump_json().encode()
-        return self._post("/inference", body, "application/json", ClassAnswer).data
+        asked = ClassRequest(image=image, model_name=model)
+        return self._post("/inference", _json(asked), "application/json", ClassAnswer).data
 
     def self_test(self, model_id: str) -> None:
         """Have a version loaded and tried; inference's 404 or 409 says why it must not serve."""
-        body = SelfTestRequest(model=model_id).model_dump_json().encode()
-        self._post("/v1/self-test", body, "application/json", SelfTestAnswer)
+        self._post("/v1/self-test", _json(SelfTestRequest(model=model_id)), "application/json", SelfTestAnswer)
 
     def why_not_ready(self) -> str | None:
         """Return why no replica of inference can serve, or None if one can. Raises nothing."""
@@ -126,21 +127,20 @@ class InferenceClient:
         end_s = time.monotonic() + self._timeout_s
         refusals: dict[Replica, requests.Response] = {}
         silent: set[Replica] = set()
-        broken = 0
+        harm = 0
         for replica in self._replicas.in_turn():
             if replica in refusals or replica in silent:
                 continue
             try:
                 response = self._ask(replica, path, body, headers, end_s - time.monotonic())
-            except (requests.ConnectTimeout, HangsError):
+            except (requests.ConnectTimeout, HangsError) as error:
                 silent.add(replica)
+                harm += isinstance(error, HangsError)
             except requests.Timeout as error:
                 raise _too_slow() from error
             except requests.RequestException as error:
                 _log.info("no answer from %s: %s", replica.place, error)
-                broken += isinstance(error.args[0] if error.args else None, ProtocolError)
-                if broken == MOST_BROKEN:
-                    break
+                harm += isinstance(error.args[0] if error.args else None, ProtocolError)
             else:
                 if response.status_code not in CANNOT_SERVE:
                     self._replicas.mark_well(replica)
@@ -148,6 +148,8 @@ class InferenceClient:
                         self._replicas.set_aside(worse, f"HTTP {refusal.status_code}")
                     return response
                 refusals[replica] = response
+            if harm == MOST_HARM:
+                break
         if refusals:
             return next(iter(refusals.values()))
         raise _too_slow() if silent else _unavailable("does not answer")
@@ -212,6 +214,11 @@ class ClassRequest(BaseModel):
 
     image: str
     model_name: str
+
+
+def _json(asked: BaseModel) -> bytes:
+    """Return a request as ASCII, in which half of a surrogate pair can stand: inference says what is wrong with it."""
+    return json.dumps(asked.model_dump(mode="json"), separators=(",", ":")).encode()
 
 
 def _headers() -> dict[str, str]:

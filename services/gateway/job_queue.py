@@ -159,6 +159,6 @@ def _queue_errors() -> Iterator[None]:
         raise ApiError(
             status=503,
             code="queue_unavailable",
-            message="The job queue does not answer, so nothing was changed; try again in a few seconds.",
+            message="The job queue does not answer, so this is not done; try again in a few seconds.",
             headers={"Retry-After": str(RETRY_AFTER_S)},
         ) from error

@@ -176,7 +176,7 @@ class ModelStore:
             network: Network | ModelFolderError | None = loaded[model_id]
             if isinstance(network, ModelFolderError):
                 problem = f"{slot}: {message_of(network, self._models_dir)}"
-                network = self._served.networks.get(slot) or self._earlier(slot)
+                network = self._served.networks.get(slot) or self._earlier(slot, loaded)
                 if network:
                     problem += f" {network.card.id} serves {'on' if network.card.id == model_id else 'in its place'}."
                 _log.error("a version cannot serve: %s", problem)
@@ -207,13 +207,22 @@ class ModelStore:
         self._states[model_id] = state
         return known
 
-    def _earlier(self, slot: str) -> Network | None:
-        """Return the network of the version that served a slot before, or None if that cannot serve either."""
+    def _earlier(self, slot: str, loaded: dict[str, Network | ModelFolderError]) -> Network | None:
+        """Return the network of the version that served a slot before, or None if that cannot serve either.
+
+        Args:
+            slot: that has no other.
+            loaded: what was loaded by now, by version; this one is added.
+        """
         try:
             model_id = previous(self._models_dir, read_active_models(self._models_dir), slot)
         except ModelFolderError:
             return None
-        network = self._network(model_id, self._state(model_id)) if model_id else None
+        if model_id is None:
+            return None
+        if model_id not in loaded:
+            loaded[model_id] = self._network(model_id, self._state(model_id))
+        network = loaded[model_id]
         return None if isinstance(network, ModelFolderError) else network
 
     def _changed_ns(self) -> int | None:

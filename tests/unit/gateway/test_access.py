@@ -126,7 +126,9 @@ def test_a_browser_may_ask_whether_it_may_send_a_key(app: Flask) -> None:
     asked = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST"}
     answer = call(app, "OPTIONS", "/v1/jobs", headers=asked)
     assert answer.status_code == 200
-    assert {"Authorization", "Idempotency-Key"} <= set(answer.headers["Access-Control-Allow-Headers"].split(", "))
+    assert {"Authorization", "Idempotency-Key", "If-None-Match"} <= set(
+        answer.headers["Access-Control-Allow-Headers"].split(", ")
+    )
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 

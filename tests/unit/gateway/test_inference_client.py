@@ -1,6 +1,7 @@
 """What the client of inference makes of answers, refusals and silence."""
 
 import hashlib
+import json
 import socket
 import threading
 import time
@@ -42,6 +43,16 @@ def test_a_request_arrives_as_the_same_request(inference: SmallInference) -> Non
     InferenceClient(inference.url, 20).predict(asked)
 
     assert PredictRequest.model_validate_json(inference.bodies[0]) == asked
+
+
+def test_half_of_a_surrogate_pair_arrives_for_inference_to_judge(inference: SmallInference) -> None:
+    client = InferenceClient(inference.url, 20)
+
+    client.predict(PredictRequest(images=["a\ud800"]))
+    client.classify("a\ud800", "full")
+
+    assert json.loads(inference.bodies[0])["images"] == ["a\ud800"]
+    assert json.loads(inference.bodies[1]) == {"image": "a\ud800", "model_name": "full"}
 
 
 def test_a_refusal_is_passed_on_with_status_code_message_and_field(inference: SmallInference) -> None:
@@ -216,6 +227,22 @@ def test_a_replica_that_hangs_as_a_whole_costs_no_request(
         client.predict(ANY)
 
     assert (len(inference.bodies), len(second.bodies)) == (0, 6)
+
+
+def test_a_request_under_which_replica_after_replica_falls_silent_is_not_passed_on_and_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inference_client, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(inference_client, "READY_TIMEOUT_S", 0.1)
+    with ExitStack() as opened:
+        blocked = [opened.enter_context(serve_inference()) for _ in range(5)]
+        for each in blocked:
+            each.hangs = True
+
+        with pytest.raises(ApiError, match="takes too long"):
+            InferenceClient(",".join(each.url for each in blocked), timeout_s=20).predict(ANY)
+
+        assert sorted(each.taken for each in blocked) == [0, 0, 1, 1, 1]
 
 
 def test_a_replica_that_is_slow_but_alive_is_waited_for(

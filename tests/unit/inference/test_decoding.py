@@ -187,7 +187,9 @@ def test_a_data_url_and_plain_base64_are_read() -> None:
         np.testing.assert_array_equal(decode_text(text, LIMITS, "image").gray, np.asarray(GRAY))
 
 
-@pytest.mark.parametrize("head", ["data:;base64,", "DATA:image/jpeg;base64,", "data:image/svg+xml;charset=utf-8;base64,"])
+@pytest.mark.parametrize(
+    "head", ["data:;base64,", "DATA:image/jpeg;base64,", "data:image/svg+xml;charset=utf-8;base64,"]
+)
 def test_a_data_url_is_read_whatever_it_says_of_its_type(head: str) -> None:
     data = encode(GRAY, "PNG")
 

@@ -37,6 +37,20 @@ def test_a_bad_version_keeps_the_old_one_until_it_is_mended(tmp_path: Path) -> N
     assert made.served().problems == ()
 
 
+def test_slots_whose_version_is_damaged_share_the_one_that_served_before(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_projection(models, "small/1", projection(0))
+    write_projection(models, "small/2", projection(9))
+    for version in ("small/1", "small/2"):
+        promote(models, version, ["full", "upper"], "ada", passes)
+    alter_unseen(models / "small/2/model.onnx", b"\0" * 100)
+
+    served = store(models).served()
+
+    assert served.networks["full"].card.id == "small/1"
+    assert served.networks["full"] is served.networks["upper"]
+
+
 def test_an_unreadable_active_file_changes_nothing(tmp_path: Path) -> None:
     models = tmp_path / "models"
     write_five(models)

@@ -127,6 +127,15 @@ def test_what_is_no_zip_is_refused_with_a_reason(tmp_path: Path, content: bytes)
         count_images(path)
 
 
+def test_a_zip_that_asks_for_a_newer_reader_is_refused(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "data.zip", COMPLETE)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 99  # "version needed to extract" of the first entry
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match="not a readable zip"):
+        count_images(path)
+
+
 def test_a_zip_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "data.zip", COMPLETE)
     path.write_bytes(path.read_bytes()[:-40])

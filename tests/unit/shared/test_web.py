@@ -95,6 +95,26 @@ def test_malformed_json_and_other_content_types_are_refused(client: FlaskClient)
     assert error_of(client.post("/orders", data="x", content_type="text/plain"), 415).error.code == "media_type"
 
 
+def test_json_that_is_nested_too_deep_is_refused_as_what_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    app = make_app("deep", title="Deep", description="For tests.")
+    app.post("/orders")(lambda: {"count": parse(Order, request.get_json()).count})
+
+    answer = app.test_client().post("/orders", data="[" * 200_000, content_type="application/json")
+
+    assert error_of(answer, 400).error.code == "bad_request"
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_long_text_in_a_form_is_no_matter_of_size_below_the_limit() -> None:
+    app = make_app("forms", title="Forms", description="For tests.", max_request_bytes=2_000_000)
+    app.post("/orders")(lambda: {"length": len(request.form["text"])})
+
+    form = b"--x\r\nContent-Disposition: form-data; name=text\r\n\r\n%s\r\n--x--\r\n" % (b"x" * 1_000_000)
+    answer = app.test_client().post("/orders", data=form, content_type="multipart/form-data; boundary=x")
+
+    assert answer.json == {"length": 1_000_000}
+
+
 @pytest.mark.parametrize(
     ("body", "field", "message"),
     [
