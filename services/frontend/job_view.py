@@ -78,7 +78,7 @@ def _heading(job: JobDetail) -> None:
     started = f" · started {words.clock(job.started)}" if job.started else ""
     ended = f" · ended {words.clock(job.ended)}" if job.ended and job.state not in OPEN_STATES else ""
     by = f" by {job.by}" if job.by else ""
-    st.caption(f"{_what(job)} · asked{by} {words.clock(job.created)}{started}{ended} · `{job.id}`")
+    st.caption(f"{_what(job)} · asked for{by} {words.clock(job.created)}{started}{ended} · `{job.id}`")
     if job.after and job.request.kind != "study":
         st.caption(f"It needs {words.listed([link(other, other) for other in job.after])}.")
     with st.container(horizontal=True):
@@ -126,7 +126,10 @@ def open_job(job_id: str) -> None:
 def _parts(job: JobDetail) -> None:
     for part in job.parts:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(link(part.id, words.view_name(part.step or part.request.view)), width="content")
+            name = words.view_name(part.step or part.request.view)
+            if st.button(name, key=f"part-{part.id}", type="tertiary", help="Look at this part"):
+                open_job(part.id)
+                st.rerun()
             badge(part)
             st.caption(part.message or part.model or "")
 

@@ -5,7 +5,7 @@ from typing import Final, cast
 
 import streamlit as st
 
-from services.frontend import model_standing, model_words, words
+from services.frontend import model_standing, model_words, prediction_view, words
 from services.frontend.access import change
 from services.frontend.client import GatewayClient, GatewayRefusedError
 from shared.masking import STUDY_VIEWS
@@ -16,7 +16,7 @@ from shared.schemas.wire import Slot
 SHOWN_CHANGES: Final = 10
 LISTED_CHANGES: Final = 100
 FIGURES: Final = (
-    "Accuracy in per cent: test faces whose emotion the version names as their label does, as its card says. Macro F1 "
+    "Accuracy in per cent: the share of test faces that the version reads as they are labelled, by its card. Macro F1 "
     "counts every emotion alike, however rare. Differences are in points, of versions measured on the same data."
 )
 ANY_PART: Final = " Figures for any part are means over the five views."
@@ -68,7 +68,7 @@ def _figures(model: ModelInfo | None, slot: Slot, beside: Difference | None) -> 
     accuracy, macro_f1 = (figure(model.metrics, slot, key) if model else None for key in ("accuracy", "macro_f1"))
     same = beside is not None and abs(beside.difference) < model_words.SAME
     st.metric(
-        model_words.SHORT_VIEW_NAMES.get(slot, words.view_name(slot)),
+        model_words.CARD_NAMES.get(slot, words.view_name(slot)),
         "–" if accuracy is None else model_words.hundredths(accuracy),  # six cards side by side have no room for " %"
         f"{'±0.0' if same else f'{beside.difference * 100:+.1f}'} points" if beside else None,
         delta_color="off" if same else "normal",
@@ -100,13 +100,19 @@ def show_history(changes: Sequence[ModelChange]) -> None:
     rows = [model_words.change_row(each) for each in changes[:LISTED_CHANGES]]
     st.table(rows[:SHOWN_CHANGES], border="horizontal", hide_index=True)
     if len(rows) > SHOWN_CHANGES:
-        with st.expander(f"{len(rows) - SHOWN_CHANGES} earlier changes"):
+        earlier = len(rows) - SHOWN_CHANGES
+        with st.expander(f"{earlier} earlier change{'s' * (earlier > 1)}"):
             st.table(rows[SHOWN_CHANGES:], border="horizontal", hide_index=True)
+
+
+def _made(sentence: str) -> None:
+    prediction_view.forget_answer()
+    st.toast(sentence, icon=":material/check_circle:")
 
 
 def make(action: Callable[[GatewayClient], object], sentence: str) -> None:
     """Make a change and say so once the page has run again; say here why it was refused, where that is so."""
     try:
-        change(action, lambda result: cast(None, st.toast(sentence, icon=":material/check_circle:")))
+        change(action, lambda result: _made(sentence))
     except GatewayRefusedError as error:
         st.error(str(error), icon=":material/error:")

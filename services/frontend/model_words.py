@@ -23,6 +23,9 @@ ANY: Final = "any"
 ANY_PART: Final = "Any part"
 """Above the means over the five views, by which versions compare for the slot `any`."""
 
+CARD_NAMES: Final = {**SHORT_VIEW_NAMES, ANY: ANY_PART}
+"""Above the cards of what serves, six side by side."""
+
 LEARNT_FROM: Final = {**SHORT_VIEW_NAMES, "five": "All five views"}
 FIGURES: Final = {
     "accuracy": "Accuracy",
@@ -208,12 +211,16 @@ def count_rows(card: Card) -> list[dict[str, str]]:
 
 def data_facts(card: Card) -> dict[str, str]:
     """Return what a card tells of the data beside the counts, name to value."""
-    facts = {
-        name.replace("_", " ").capitalize(): str(value)
-        for name, value in card.data.items()
-        if isinstance(value, str | int | float)
-    }
-    return {name: escaped(value) for name, value in facts.items()}
+    told = {name: value for name, value in card.data.items() if name != "counts"}
+    facts = {name: _fact(value) for name, value in told.items() if isinstance(value, str | int | float | Mapping)}
+    return {name.replace("_", " ").capitalize(): escaped(value) for name, value in facts.items()}
+
+
+def _fact(value: object) -> str:
+    """Return a value as text; of several, each with its name."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    return ", ".join(f"{str(name).replace('_', ' ')}: {each}" for name, each in value.items())
 
 
 def escaped(text: str) -> str:

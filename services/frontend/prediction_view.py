@@ -2,21 +2,32 @@
 
 import html
 from collections.abc import Sequence
+from typing import Final
 
 import streamlit as st
 
 from services.frontend import charts, pictures, words
+from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS
 from shared.schemas.predictions import Face, ImageAnswer, PredictAnswer, Prediction
 
-WITHOUT_FACE = (
-    "Choose a picture in which a face is larger and looks to the camera, or turn on **The whole image is the face** if "
-    "the picture shows nothing else."
+ANSWER: Final = "prediction"
+"""Where a session keeps the last answer, with what was asked."""
+
+WITHOUT_FACE: Final = (
+    "No face was found in this picture. Choose one in which a face is larger, better lit and looks to the camera, or "
+    "turn on **The whole image is the face** if the picture shows nothing else."
 )
+COVERED: Final = "Nothing is hidden here: the names say which half each model was trained without."
 
 
-def choose_face(image: ImageAnswer) -> int:
-    """Return the index of the face to show; asks where there are several."""
+def forget_answer() -> None:
+    """Have the last picture read anew, since other models may serve now."""
+    st.session_state.pop(ANSWER, None)
+
+
+def choose_face(image: ImageAnswer, asked: str) -> int:
+    """Return the index of the face to show; asks where there are several, anew for each `asked`, a text."""
     if len(image.faces) < 2:
         return 0
     chosen = st.segmented_control(
@@ -25,7 +36,7 @@ def choose_face(image: ImageAnswer) -> int:
         format_func=lambda index: f"Face {index + 1}",
         default=0,
         required=True,
-        key="face",
+        key=f"face-{asked}",
     )
     return min(chosen or 0, len(image.faces) - 1)
 
@@ -40,6 +51,8 @@ def show_face(face: Face) -> None:
     """Show the agreement, the face under each view with what is read there, and all probabilities."""
     predictions = study_predictions(face.predictions)
     st.subheader(words.agreement(predictions), anchor=False)
+    if words.is_covered(predictions):
+        st.caption(COVERED)
     crop = pictures.decode_crop(face.crop) if face.crop else None
     columns = st.columns(max(len(predictions), 1), gap="small", wrap=False)
     for prediction, column in zip(predictions, columns, strict=False):
@@ -50,6 +63,13 @@ def show_face(face: Face) -> None:
             _reading(prediction)
     _legend()
     st.altair_chart(charts.probabilities(predictions), width="stretch", alt="Probability of each emotion, by model")
+    with st.expander("The same as a table", icon=":material/table:"):
+        st.table([_row(prediction) for prediction in predictions], border="horizontal", hide_index=True)
+
+
+def _row(prediction: Prediction) -> dict[str, str]:
+    shares = {label: words.percent(prediction.probabilities.get(label, 0.0)) for label in LABELS}
+    return {"Model": words.view_name(prediction.model)} | {label.capitalize(): text for label, text in shares.items()}
 
 
 def study_predictions(predictions: Sequence[Prediction]) -> list[Prediction]:
@@ -84,9 +104,10 @@ def _legend() -> None:
 
 def show_caption(answer: PredictAnswer, face: Face) -> None:
     """Say which models answered and how long it took."""
-    versions = ", ".join(dict.fromkeys(prediction.version for prediction in face.predictions)) or "none"
+    shown = dict.fromkeys(prediction.version for prediction in study_predictions(face.predictions))
+    versions = f"{'Model' if len(shown) == 1 else 'Models'} {', '.join(shown) or 'none'}"
     times = answer.timings
     st.caption(
-        f"Model {versions} · {times.total_ms:.0f} ms: {times.decode_ms:.0f} to decode, {times.detect_ms:.0f} to find "
+        f"{versions} · {times.total_ms:.0f} ms: {times.decode_ms:.0f} to decode, {times.detect_ms:.0f} to find "
         f"faces, {times.network_ms:.0f} in the networks · request {answer.request_id}"
     )

@@ -13,10 +13,13 @@ from services.frontend.study_words import NAMES, hundredths, interval
 from shared.schemas.wire import SLOTS
 from shared.study import Calibration, Corruption, Curve, Estimate, Recovery, Robustness, RobustnessPoint
 
-MEAN_DASHES: Final = {"macro": [1, 0], "micro": [6, 3], "weighted": [2, 2]}
+MEAN_DASHES: Final = {"macro": [9, 3, 2, 3], "micro": [6, 3], "weighted": [2, 2]}
+"""All means are dashed, since their gray is close to that of the emotion neutral."""
 UNDAMAGED: Final = "Undamaged"
 NATIVE_PIXELS: Final = 48.0
 """A side of FER2013's faces: where undamaged ones stand among lower resolutions."""
+NARROW: Final = {"labelLimit": 130, "labelPadding": 8}
+"""Room for names of two lines, on a phone too."""
 PERCENT: Final = alt.Axis(format="%", tickCount=5)
 UNIT: Final = alt.Scale(domain=[0, 1], nice=False)
 
@@ -138,7 +141,7 @@ def robustness_dots(corruptions: Sequence[Corruption], points: Sequence[Robustne
     """Return the accuracy of each model under damage of one severity, with intervals, beside undamaged faces."""
     titles = {"none": UNDAMAGED, **{corruption.name: corruption.title for corruption in corruptions}}
     rows = [{**_point(point), "damage": titles[point.corruption]} for point in points if point.corruption in titles]
-    axis = names_axis(labelLimit=110, labelPadding=8, labelExpr=_two_lines(titles.values()))
+    axis = names_axis(**NARROW, labelExpr=_two_lines(titles.values()))
     base = alt.Chart(inline(rows)).encode(
         y=alt.Y("damage:N", sort=list(titles.values()), axis=axis, scale=alt.Scale(padding=0.25)),
         yOffset=alt.YOffset("model:N", sort=[NAMES[slot] for slot in SLOTS]),
@@ -163,14 +166,14 @@ def robustness_of(damage: Robustness, model: str) -> Chart:
     ]
     order = [str(row["damage"]) for row in rows]
     base = alt.Chart(inline(rows)).encode(
-        y=alt.Y("damage:N", sort=order, axis=names_axis(labelLimit=330, labelPadding=8, labelOverlap=False)),
+        y=alt.Y("damage:N", sort=order, axis=names_axis(**NARROW, labelExpr=_two_lines(order), labelOverlap=False)),
         tooltip=[alt.Tooltip("damage:N", title="Damage"), *_point_tooltip()],
     )
     x = alt.X("accuracy:Q", title="Accuracy", axis=PERCENT, scale=alt.Scale(zero=False))
     whole = alt.Chart(inline(rows[:1])).mark_rule(strokeDash=[3, 4], color=GREY).encode(x=x)
     intervals = base.mark_rule(strokeWidth=2, color=MODEL_COLOURS[model]).encode(x="low:Q", x2="high:Q")
     dots = base.mark_circle(size=70, opacity=1, color=MODEL_COLOURS[model]).encode(x=x)
-    return alt.layer(whole, intervals, dots).properties(height=22 * len(rows) + 40)
+    return alt.layer(whole, intervals, dots).properties(height=32 * len(rows) + 40)
 
 
 def _two_lines(titles: Any) -> str:

@@ -34,7 +34,7 @@ def show_shapley(study: StudyResult) -> None:
         f"{study.shapley.model}); blue adds, orange takes away."
     )
     left, right = st.columns(2, gap="large")
-    for column, title in ((left, "Upper half less lower half"), (right, "Left half less right half")):
+    for column, title in ((left, "Upper half minus lower half"), (right, "Left half minus right half")):
         column.markdown(f"**{title}**")
         gaps = {str(row.label or ALL): _gap(row, title) for row in sorted(rows, key=lambda row: row.label is not None)}
         chart = study_charts.emotions(gaps, {}, unit="Points of probability", differences=True)
@@ -57,8 +57,8 @@ def show_robustness(study: StudyResult) -> None:
     st.header("Damage beyond the five views", anchor=False)
     st.caption(
         f"{_measured_on(damage.images)}Each model sees damaged faces in its own view: the lower-hidden one never sees "
-        "a mask. The model trained with any quarters hidden knows the diagonals, all know small erased rectangles; "
-        "what started from another version has seen what that one saw."
+        "a mask. The model trained with any quarters hidden met the diagonals in training; a version that started from "
+        "another one has seen what that one saw, and how each was augmented is in its card."
     )
     _damage_of_all(damage)
     _damage_of_one(damage)
@@ -95,12 +95,12 @@ def _damage_of_all(damage: Robustness) -> None:
 
 def _damage_of_one(damage: Robustness) -> None:
     model = st.selectbox("One model under all damage", SLOTS, format_func=NAMES.__getitem__, key="damaged", width=240)
-    left, right = st.columns(2, gap="large")
     chart = study_curves.robustness_of(damage, model)
-    left.altair_chart(chart, width="stretch", alt=f"Accuracy of the model {NAMES[model].lower()} under all damage")
-    left.caption("Lines are 95 % intervals; dashed: undamaged faces.")
-    right.dataframe(study_tables.damage_of_rows(damage, model), hide_index=True, width="stretch")
-    right.caption("With 95 % intervals; the change is against undamaged faces.")
+    st.altair_chart(chart, width="stretch", alt=f"Accuracy of the model {NAMES[model].lower()} under all damage")
+    st.caption("Lines are 95 % intervals; dashed: undamaged faces.")
+    with st.expander("The same as a table, with macro F1", icon=":material/table:"):
+        st.dataframe(study_tables.damage_of_rows(damage, model), hide_index=True, width="stretch")
+        st.caption("With 95 % intervals; the change is against undamaged faces.")
 
 
 def _measured_on(images: int | None) -> str:
@@ -121,13 +121,11 @@ def show_agreement(study: StudyResult) -> None:
     left.caption("Cohen's kappa in hundredths: 0 is chance, 100 always alike, right or wrong.")
     rows = {
         "Fleiss' kappa, hundredths": table.fleiss_kappa,
-        "All answer alike": table.all_alike,
-        "All are right": table.all_right,
-        "None is right": table.none_right,
+        "All answer alike, % of the faces": table.all_alike,
+        "All are right, % of the faces": table.all_right,
+        "None is right, % of the faces": table.none_right,
     }
-    cells = [
-        {"Of the faces, %": name, "95 % interval": study_words.with_interval(value)} for name, value in rows.items()
-    ]
+    cells = [{"": name, "With its 95 % interval": study_words.with_interval(value)} for name, value in rows.items()]
     right.table(cells, border="horizontal", hide_index=True)
 
 

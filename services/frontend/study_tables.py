@@ -63,10 +63,10 @@ def shapley_rows(shapley: Shapley) -> list[dict[str, str]]:
             "All seen": _points(row.whole),
             "Upper half": with_interval(row.upper),
             "Lower half": with_interval(row.lower),
-            "Upper less lower": with_interval(row.upper_less_lower),
+            "Upper minus lower": with_interval(row.upper_less_lower),
             "Left half": with_interval(row.left),
             "Right half": with_interval(row.right),
-            "Left less right": with_interval(row.left_less_right),
+            "Left minus right": with_interval(row.left_less_right),
         }
         for row in sorted(shapley.rows, key=lambda row: row.label is not None)
     ]

@@ -14,7 +14,7 @@ from shared.study import Hypothesis, StudyResult, Subset
 
 MODEL, VIEW, FIGURE, SHOW, SUBSET = "trained", "tested", "figure", "show", "images"
 OURS, THEIRS, BESIDE, LESS = "Ours", "The original's", "Side by side", "Difference"
-LESS_TEXT: Final = "Ours less the original's in points: blue where ours is higher, orange where it is lower."
+LESS_TEXT: Final = "Ours minus the original's in points: blue where ours is higher, orange where it is lower."
 
 
 def show_findings(study: StudyResult) -> None:
@@ -32,15 +32,15 @@ def show_findings(study: StudyResult) -> None:
 
 def _by_emotion(study: StudyResult, hypothesis: Hypothesis) -> None:
     """Show the specialists' tests, over all emotions and of each."""
-    tests, less = study_words.tests_by_emotion(hypothesis, study.tests), study_words.less_words(hypothesis)
+    tests, minus = study_words.tests_by_emotion(hypothesis, study.tests), study_words.minus_words(hypothesis)
     chart = study_charts.emotions(
         {name: test.difference for name, test in tests.items()},
         {},
-        unit=f"{less}, points",
+        unit=f"{minus}, points",
         differences=True,
         p_values={name: study_words.p_words(test.p_corrected) for name, test in tests.items()},
     )
-    st.altair_chart(chart, width="stretch", alt=f"{less}, by emotion")
+    st.altair_chart(chart, width="stretch", alt=f"{minus}, by emotion")
     st.caption("The two specialists' accuracy, with 95 % intervals. Hover over a bar for its corrected p.")
 
 

@@ -127,21 +127,21 @@ def finding(hypothesis: Hypothesis, tests: Sequence[PairedTest]) -> tuple[str, s
     """
     test = next(test for test in tests if test.id == hypothesis.tests[0])
     halves = (hypothesis.first, hypothesis.second)
-    who = ""
     if hypothesis.verdict == "undecided":
         sentence = f"No difference is shown between the {halves[0]} and the {halves[1]} of the face."
-        who, sign = f"{less_words(hypothesis)}: ", 1.0
+        who, sign = f"{minus_words(hypothesis)}: ", 1.0
     else:
         more, less = halves if hypothesis.verdict == "first" else halves[::-1]
         sentence = f"The {more} of the face is worth more than the {less}."
-        sign = 1.0 if hypothesis.verdict == "first" else -1.0
+        who, sign = "By ", 1.0 if hypothesis.verdict == "first" else -1.0
     gap = _turned(test.difference, sign)
-    return sentence, f"{who}{signed(gap.value)} points (95 % {interval(gap)}; corrected {p_words(test.p_corrected)})"
+    amount = hundredths(gap.value) if who == "By " else signed(gap.value)
+    return sentence, (f"{who}{amount} points (95 % interval {interval(gap)}; corrected {p_words(test.p_corrected)})")
 
 
-def less_words(hypothesis: Hypothesis) -> str:
-    """Return what its differences are: "Upper half less lower half"."""
-    return f"{hypothesis.first[:1].upper()}{hypothesis.first[1:]} less {hypothesis.second}"
+def minus_words(hypothesis: Hypothesis) -> str:
+    """Return what its differences are: "Upper half minus lower half"."""
+    return f"{hypothesis.first[:1].upper()}{hypothesis.first[1:]} minus {hypothesis.second}"
 
 
 def tests_by_emotion(hypothesis: Hypothesis, tests: Sequence[PairedTest]) -> dict[str, PairedTest]:
@@ -230,7 +230,7 @@ def leaks_words(leaks: Leaks) -> str:
 def copies_words(study: StudyResult) -> str:
     """Return what training on copies could give at most, on each specialist's own view, in sentences; or nothing."""
     known = {slot: knowing_copies(study, slot, slot) for slot in NAMES if slot != "any"}
-    parts = [f"{NAMES[slot].lower()} {hundredths(it.accuracy)}" for slot, it in known.items() if it is not None]
+    parts = [f"{NAMES[slot].lower()} {hundredths(it.accuracy)} %" for slot, it in known.items() if it is not None]
     if not parts or not (study.protocol.leaks.equal or study.protocol.leaks.near):
         return ""
     return (

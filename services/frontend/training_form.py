@@ -45,7 +45,7 @@ def show_form(datasets: DatasetList, models: Sequence[ModelInfo]) -> JobRequest 
         st.button("Look again", icon=":material/refresh:")
         return None
     kind: JobKind = st.radio(
-        "What shall be done",
+        "What should be done?",
         get_args(JobKind),
         format_func=words.KIND_NAMES.__getitem__,
         captions=[words.KIND_SENTENCES[each] for each in get_args(JobKind)],

@@ -96,7 +96,7 @@ def _card(card: Card, model: ModelInfo, listed: ModelList) -> None:
         _table(model_words.figure_rows(model, listed), "The card has no figures.")
         classes = model_words.class_rows(card.metrics)
         if classes:
-            st.markdown("**Right on the faces of each emotion, in per cent**")
+            st.markdown("**Accuracy by emotion, in per cent**")
             _table(classes, "")
         if protocol := card.metrics.get("protocol"):
             st.caption(f"How it was measured: {model_words.escaped(str(protocol))}")

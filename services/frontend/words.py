@@ -121,8 +121,9 @@ def agreement(predictions: Sequence[Prediction]) -> str:
     if not predictions:
         return "No model read this face."
     readers: dict[str, list[str]] = defaultdict(list)
+    trained = "trained " if is_covered(predictions) else ""
     for prediction in predictions:
-        readers[prediction.label].append(WITH_VIEW.get(prediction.model, f"with {prediction.model}"))
+        readers[prediction.label].append(f"{trained}{WITH_VIEW.get(prediction.model, f'with {prediction.model}')}")
     ranked = sorted(readers.items(), key=lambda item: -len(item[1]))
     count = len(predictions)
     (top, agreeing), others = ranked[0], ranked[1:]
@@ -131,10 +132,20 @@ def agreement(predictions: Sequence[Prediction]) -> str:
     if not others:
         return f"All {number(count)} models read {top}."
     if 2 * len(agreeing) > count:
-        exceptions = listed([f"{listed(views)} it reads {label}" for label, views in others])
+        exceptions = listed(
+            [
+                f"the one {views[0]} reads {label}" if len(views) == 1 else f"those {listed(views)} read {label}"
+                for label, views in others
+            ]
+        )
         return f"{number(len(agreeing)).capitalize()} of {number(count)} models read {top}; {exceptions}."
     parts = [f"{number(len(views))} {'reads' if len(views) == 1 else 'read'} {label}" for label, views in ranked]
     return f"The models disagree: {listed(parts)}."
+
+
+def is_covered(predictions: Sequence[Prediction]) -> bool:
+    """Return whether nothing was hidden from models that were trained without a half."""
+    return any(each.hidden == "full" and each.model not in ("full", "any") for each in predictions)
 
 
 def percent(share: float) -> str:

@@ -14,8 +14,8 @@ A **view** says which part of a face is hidden. Halfface asks five models, one f
 without eyes and brows, *Lower half hidden* without a mouth. Left and right are as you see them in the picture. A face
 is found, cut out, made gray and 48 pixels wide; then the view's half is made black. That is all a network reads.
 
-Where the five agree, the emotion shows in every half of the face. Where one differs, the half that it misses carries
-what the others see.
+Where the five agree, every half of the face leads to the same answer, which may still be wrong. Where one differs, the
+half that it misses may carry what the others see; or that network errs, since they are five networks.
 """
 EMOTIONS = """
 Angry, disgust, fear, happy, neutral, sad and surprise: the seven classes of FER2013, the photographs that the models

@@ -12,6 +12,7 @@ from services.frontend.version_view import show_version
 from shared.schemas.models import ModelInfo, ModelList
 
 MODEL = "model"
+LOOK_AT = "look-at"
 
 
 @guarded
@@ -46,10 +47,13 @@ def show() -> None:
 def _chosen(listed: ModelList) -> ModelInfo:
     """Return the version in the address, or the one that serves most; the selector changes the address."""
     models = {model.id: model for model in listed.models}
-    busiest = max(models.values(), key=lambda model: len(model.serves)).id
-    asked = st.query_params.get(MODEL, busiest)
-    ids = list(models)
-    chosen = st.selectbox("Look at", ids, index=ids.index(asked if asked in models else busiest), width=340)
-    if chosen != asked:
-        st.query_params[MODEL] = chosen
-    return models[chosen]
+    asked = st.query_params.get(MODEL)
+    if asked not in models:
+        asked = max(models.values(), key=lambda model: len(model.serves)).id
+    if st.session_state.get(LOOK_AT) != asked:
+        st.session_state[LOOK_AT] = asked
+    return models[st.selectbox("Look at", list(models), key=LOOK_AT, on_change=_note_choice, width=340)]
+
+
+def _note_choice() -> None:
+    st.query_params[MODEL] = st.session_state[LOOK_AT]

@@ -11,8 +11,6 @@ from services.frontend.guard import gateway, guarded
 from services.frontend.picture_source import Picture, choose_picture
 from shared.schemas.predictions import Detect, PredictAnswer
 
-RESULT = "prediction"
-
 
 @dataclass(frozen=True)
 class Options:
@@ -38,7 +36,7 @@ def show() -> None:
     with right:
         answer = _answer(picture, options)
     if answer is not None:
-        _show_answer(picture, answer, right)
+        _show_answer(picture, options, answer, right)
 
 
 def _options() -> Options:
@@ -58,11 +56,10 @@ def _options() -> Options:
 def _answer(picture: Picture, options: Options) -> PredictAnswer | None:
     """Return the gateway's answer, asked once for each picture and options; None if the picture is refused."""
     key = (hashlib.sha256(picture.content).hexdigest(), options)
-    kept_key, kept = st.session_state.get(RESULT, (None, None))
+    kept_key, kept = st.session_state.get(prediction_view.ANSWER, (None, None))
     if kept_key != key:
         kept = _ask(picture, options)
-        st.session_state[RESULT] = (key, kept)
-        st.session_state.pop("face", None)
+        st.session_state[prediction_view.ANSWER] = (key, kept)
     if isinstance(kept, PredictAnswer):
         return kept
     st.error(str(kept), icon=":material/broken_image:")
@@ -78,14 +75,15 @@ def _ask(picture: Picture, options: Options) -> PredictAnswer | str:
             return str(error)
 
 
-def _show_answer(picture: Picture, answer: PredictAnswer, place: st.delta_generator.DeltaGenerator) -> None:
+def _show_answer(
+    picture: Picture, options: Options, answer: PredictAnswer, place: st.delta_generator.DeltaGenerator
+) -> None:
     image = answer.images[0]
     with place:
-        chosen = prediction_view.choose_face(image)
+        chosen = prediction_view.choose_face(image, f"{hashlib.sha256(picture.content).hexdigest()[:16]}-{options}")
         prediction_view.show_picture(picture.content, image, chosen)
         if not image.faces:
-            found = image.note or "No face was found in this picture."
-            st.warning(f"{found} {prediction_view.WITHOUT_FACE}", icon=":material/face_retouching_off:")
+            st.warning(prediction_view.WITHOUT_FACE, icon=":material/face_retouching_off:")
         elif image.note:
             st.caption(image.note)
     if image.faces:

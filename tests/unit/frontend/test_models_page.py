@@ -2,9 +2,10 @@
 
 from streamlit.testing.v1 import AppTest
 
+from services.frontend import model_words, prediction_view
 from shared.schemas.models import ModelChange, ModelList, PromoteRequest, RollBackRequest
 
-from .answers import a_model, measured
+from .answers import a_card, a_model, measured
 from .opened import open_page, says
 from .small_gateway import SmallGateway
 
@@ -111,10 +112,32 @@ def test_archived_versions_are_shown_on_demand_and_restored(gateway: SmallGatewa
 def test_another_version_is_looked_at_and_the_address_keeps_it(gateway: SmallGateway) -> None:
     gateway.models = two_versions()
 
-    page = open_page("models").selectbox[0].set_value("first/2").run()
+    page = open_page("models")
+    for version in ("first/2", "first/1", "first/2"):
+        page.selectbox[0].set_value(version).run()
 
-    assert page.query_params["model"] in ("first/2", ["first/2"])
-    assert "first/2" in [heading.value for heading in page.subheader]
+        assert page.query_params["model"] in (version, [version])
+        assert page.selectbox[0].value == version
+        assert version in [heading.value for heading in page.subheader]
+
+
+def test_a_change_of_what_serves_has_the_last_picture_read_anew(gateway: SmallGateway) -> None:
+    gateway.models = two_versions()
+    page = open_page("models", model="first/2")
+    page.session_state[prediction_view.ANSWER] = ("what was asked", "an answer")
+
+    press(page, "promote")
+
+    assert gateway.changes_asked
+    assert prediction_view.ANSWER not in page.session_state
+
+
+def test_what_was_left_out_of_the_data_is_told() -> None:
+    card = a_card(data={"name": "faces.zip", "left_out": {"equal_to_test": 7, "repeated": 2}})
+    assert model_words.data_facts(card) == {
+        "Name": "faces.zip",
+        "Left out": "equal to test\\: 7, repeated\\: 2",
+    }
 
 
 def test_a_refusal_is_shown_as_the_gateways_sentence_and_the_page_stays(gateway: SmallGateway) -> None:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from services.frontend import picture_source
+from services.frontend import picture_source, prediction_view
 from services.frontend.words import VIEW_NAMES
 
 from .answers import FOUR_HAPPY, a_face, a_prediction, png
@@ -26,8 +27,8 @@ def test_an_uploaded_face_shows_what_the_five_models_read(gateway: SmallGateway)
     assert not page.exception
     for slot in FOUR_HAPPY:
         assert VIEW_NAMES[slot] in says(page)
-    assert "Four of five models read happy; with the lower half hidden it reads neutral." in says(page)
-    assert "first/1" in says(page)
+    assert "Four of five models read happy; the one with the lower half hidden reads neutral." in says(page)
+    assert "Model first/1 ·" in says(page)
     assert len(page.get("vega_lite_chart")) == 1
     assert not page.json
 
@@ -37,6 +38,11 @@ def test_the_happy_face_is_read_at_once_and_another_sample_when_chosen(gateway: 
     page.pills(key="sample").set_value("Sad face").run()
     files = [picture_source.SAMPLES_DIR / name for name in ("happy-face.png", "sad-face.png")]
     assert [asked["bytes"] for asked in gateway.predictions_asked] == [str(file.stat().st_size) for file in files]
+
+
+def forget_answer_of(page: AppTest) -> None:
+    """Forget what a session keeps, as a promotion does."""
+    del page.session_state[prediction_view.ANSWER]
 
 
 def test_a_rerun_does_not_ask_again_but_new_options_do(gateway: SmallGateway):
@@ -53,10 +59,42 @@ def test_of_several_faces_one_is_chosen(gateway: SmallGateway):
     gateway.prediction = a_prediction(a_face(), a_face(60, dict.fromkeys(FOUR_HAPPY, "sad")))
     page = open_page("predict")
     assert "Four of five" in says(page)
-    page.segmented_control(key="face").set_value(1).run()
+    page.segmented_control[-1].set_value(1).run()
     assert "All five models read sad." in says(page)
     assert gateway.count(PREDICTIONS) == 1
     assert not page.exception
+
+
+def test_the_probabilities_stand_in_a_table_too(gateway: SmallGateway):
+    (table,) = open_page("predict").table
+    rows = table.value.to_dict("records")
+    assert [row["Model"] for row in rows] == [VIEW_NAMES[slot] for slot in FOUR_HAPPY]
+    assert (rows[0]["Happy"], rows[2]["Happy"], rows[2]["Neutral"]) == ("70 %", "5 %", "70 %")
+
+
+def test_a_face_that_is_covered_already_is_said_to_be_read_as_it_is(gateway: SmallGateway):
+    face = a_face()
+    seen = [prediction.model_copy(update={"hidden": "full"}) for prediction in face.predictions]
+    gateway.prediction = a_prediction(face.model_copy(update={"predictions": seen}))
+    page = open_page("predict")
+    assert "the one trained with the lower half hidden reads neutral." in says(page)
+    assert "Nothing is hidden here" in says(page)
+
+
+def test_the_chosen_face_is_the_first_again_once_something_else_is_asked(gateway: SmallGateway):
+    gateway.prediction = a_prediction(a_face(), a_face(60, dict.fromkeys(FOUR_HAPPY, "sad")))
+    page = open_page("predict")
+    page.segmented_control[-1].set_value(1).run()
+    page.toggle(key="covered").set_value(True).run()
+    assert page.segmented_control[-1].value == 0
+    assert "Four of five" in says(page)
+
+
+def test_a_picture_is_read_anew_once_other_models_may_serve(gateway: SmallGateway):
+    page = open_page("predict")
+    forget_answer_of(page)
+    page.run()
+    assert gateway.count(PREDICTIONS) == 2
 
 
 def test_a_refused_picture_shows_the_gateways_sentence(gateway: SmallGateway):
@@ -69,10 +107,11 @@ def test_a_refused_picture_shows_the_gateways_sentence(gateway: SmallGateway):
 
 
 def test_a_picture_without_a_face_says_what_to_do(gateway: SmallGateway):
-    gateway.prediction = a_prediction(empty=True, note="No face was found.")
+    gateway.prediction = a_prediction(empty=True, note="Nothing (detect: never).")
     page = open_page("predict")
     assert "The whole image is the face" in page.warning[0].value
-    assert "No face was found." in says(page)
+    assert "No face was found in this picture." in says(page)
+    assert "detect: never" not in says(page)
     assert not page.exception
 
 

@@ -38,7 +38,7 @@ def test_the_page_answers_both_questions_with_their_figure(gateway: SmallGateway
     assert [error.value for error in page.error] == []
     assert not page.exception
     assert "**The lower half of the face is worth more than the upper half.**" in says(page)
-    assert "+2.8 points (95 % 1.7 to 3.9; corrected p < 0.001)" in says(page)
+    assert "By 2.8 points (95 % interval 1.7 to 3.9; corrected p < 0.001)" in says(page)
 
 
 def test_an_undecided_question_names_the_halves_of_its_figure(example: StudyResult) -> None:
@@ -47,7 +47,7 @@ def test_an_undecided_question_names_the_halves_of_its_figure(example: StudyResu
     sentence, figure = study_words.finding(undecided, example.tests)
 
     assert sentence == "No difference is shown between the left half and the right half of the face."
-    assert figure.startswith("Left half less right half: −2.8 points (95 % −3.9 to −1.7;")
+    assert figure.startswith("Left half minus right half: −2.8 points (95 % interval −3.9 to −1.7;")
 
 
 @pytest.mark.parametrize(

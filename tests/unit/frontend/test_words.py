@@ -13,6 +13,7 @@ from services.frontend.words import (
     clock,
     duration,
     how_far,
+    is_covered,
     outcome,
     percent,
     time_left,
@@ -30,15 +31,23 @@ def test_five_that_agree_are_said_to_agree():
 
 
 def test_one_that_differs_is_named_by_what_it_does_not_see():
-    expected = "Four of five models read happy; with the lower half hidden it reads neutral."
+    expected = "Four of five models read happy; the one with the lower half hidden reads neutral."
     assert agreement(read()) == expected
 
 
 def test_two_that_differ_alike_are_named_together():
     labels = {**FOUR_HAPPY, "left": "neutral"}
     assert agreement(read(labels)) == (
-        "Three of five models read happy; with the lower half hidden and with the left half hidden it reads neutral."
+        "Three of five models read happy; those with the lower half hidden and with the left half hidden read neutral."
     )
+
+
+def test_where_nothing_was_hidden_models_are_named_by_what_they_were_trained_without():
+    covered = [prediction.model_copy(update={"hidden": "full"}) for prediction in read()]
+    assert is_covered(covered)
+    assert not is_covered(read())
+    expected = "Four of five models read happy; the one trained with the lower half hidden reads neutral."
+    assert agreement(covered) == expected
 
 
 def test_without_a_majority_the_models_are_said_to_disagree():
