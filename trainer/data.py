@@ -2,7 +2,7 @@
 
 Training images that are nearly a test image (see `trainer.duplicates`) are left out, and of equal ones with the same
 label one is kept. The validation part is then taken from the training split by a hash of the pixels, class by class, so
-it is the same on every machine and in whatever form the data comes; no image of it is nearly a training image.
+it is the same on every machine and in whatever form the data comes; one that is nearly a training image becomes one.
 """
 
 from dataclasses import asdict, dataclass
@@ -136,13 +136,15 @@ def _split(images: list[FaceImage], share: float, threshold: float) -> tuple[lis
     held_out = validation_digests(images, share)
     train = [image for image in images if image.digest not in held_out]
     validation = [image for image in images if image.digest in held_out]
-    near = {
-        id(image) for image, value in zip(validation, _similarity(validation, train), strict=True) if value >= threshold
-    }
-    apart = {image.label for image in validation if id(image) not in near}
-    moved = [image for image in validation if id(image) in near and image.label in apart]
-    gone = {id(image) for image in moved}
-    return [*train, *moved], [image for image in validation if id(image) not in gone]
+    newest = train
+    while newest:  # what has just become a training image may have near copies itself
+        like_them = _similarity(validation, newest) >= threshold
+        apart = {image.label for image, near in zip(validation, like_them, strict=True) if not near}
+        moves = [bool(near) and image.label in apart for image, near in zip(validation, like_them, strict=True)]
+        newest = [image for image, is_moved in zip(validation, moves, strict=True) if is_moved]
+        validation = [image for image, is_moved in zip(validation, moves, strict=True) if not is_moved]
+        train = [*train, *newest]
+    return train, validation
 
 
 def _similarity(images: list[FaceImage], others: list[FaceImage]) -> npt.NDArray[np.float32]:

@@ -14,6 +14,7 @@ from shared.errors import DatasetError
 from shared.labels import LABEL_INDEX, LABELS
 from tests.unit.trainer.dataset_files import Picture, pictures, png, write_csv, write_folder, write_zip
 from trainer.data import Dataset, LeftOut, Part, load_dataset
+from trainer.duplicates import similarity
 
 SIZE = 8
 FER_HEADER = ("emotion", "pixels", "Usage")
@@ -165,6 +166,19 @@ def test_equal_images_fall_on_one_side_also_with_conflicting_labels(images: list
     assert data.left_out.repeated == 70
     assert len(data.train) + len(data.validation) == 2 * 70
     assert min(data.validation.counts().values()) >= 1
+
+
+def test_nothing_held_out_is_nearly_a_training_image_though_photographs_form_chains(tmp_path: Path) -> None:
+    rng, chained = np.random.default_rng(0), []
+    for chain in range(8):  # each like the next, and unlike the one after that
+        u, v = np.linalg.qr(rng.normal(size=(144, 2)))[0].T
+        for number in range(6):
+            angle = np.radians(13 * number)
+            face = (128 + 400 * (np.cos(angle) * u + np.sin(angle) * v)).clip(0, 255).astype(np.uint8)
+            chained.append(Picture("train", "happy", f"chain-{chain}-{number}", face.reshape(12, 12)))
+    data = load_dataset(write_zip(tmp_path / "data.zip", [*pictures(size=12), *chained]), size=12, validation_share=0.4)
+    assert len(data.validation) > 25
+    assert similarity(list(data.validation.faces), list(data.train.faces)).max() < 0.96
 
 
 def test_training_images_that_equal_a_test_image_are_left_out_and_counted(
