@@ -103,6 +103,7 @@ def _model_name(study: JobRequest, view: str) -> str:
 def _shorter(settings: TrainSettings) -> TrainSettings:
     changed = {
         **FINE_TUNING,
+        "distill_weight": settings.distill_weight or TAUGHT_SHARE,
         "epochs": max(1, round(settings.epochs * SHORTER)),
         "learning_rate": settings.learning_rate * SHORTER,
     }

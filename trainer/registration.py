@@ -21,7 +21,7 @@ from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, write
 from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder, utc_now
 from shared.schemas.jobs import EXPORT_OPTIONS, JobProgress, JobRequest, MetricRow
-from shared.schemas.training import FIXED_BY_WEIGHTS, IMAGENET, SPLIT
+from shared.schemas.training import FIXED_BY_WEIGHTS, IMAGENET, SPLIT, TrainSettings
 from shared.self_test import known_logits
 from trainer.checkpoints import save_weights
 from trainer.data import Dataset
@@ -34,7 +34,7 @@ from trainer.stopping import stoppable
 PROTOCOL: Final = (
     "All images of the test split, each seen once by the exported file, nothing chosen on them; the epoch was chosen "
     "on a validation part of the training split, fixed by a hash of the pixels; training images that stand in the test "
-    "split too, or nearly so (see data.left_out), were left out; "
+    "split too{}, were left out (data.left_out); "
 )
 INTENDED_USE: Final = (
     "Research on how much of an emotion can be read from part of a face. Labels are guesses of annotators at posed and "
@@ -121,7 +121,7 @@ def _exported(
     run.set_progress(last.model_copy(update={"phase": "evaluating"}))
     forward, described = onnx_forward(path, export.threads), data.describe()
     metrics = {
-        "protocol": f"{PROTOCOL}{_test_time(origin.training)}.",
+        "protocol": f"{PROTOCOL.format(nearly_words(origin.training))}{_test_time(origin.training)}.",
         "export": exported,
         "test": measure_views(forward, data, origin.input),
     }
@@ -173,6 +173,13 @@ def average_words(training: Mapping[str, Any]) -> str:
     over = words.get((bool(training.get(MIRROR_AVERAGE)), bool(training.get(SIZE_AVERAGE))), "")
     other = training.get(ENSEMBLE_WITH)
     return f"{over}, the smaller of which the network of {other['id']} reads" if other else over
+
+
+def nearly_words(training: Mapping[str, Any]) -> str:
+    """Return what to say of training images that are nearly test images, after the equal ones, by a card's training."""
+    settings = (training.get("request") or {}).get("settings") or {}
+    similarity = settings.get("duplicate_similarity", TrainSettings.model_fields["duplicate_similarity"].default)
+    return ", or nearly so" if similarity <= 1 else ", but not those that nearly do"
 
 
 def _test_time(training: Mapping[str, Any]) -> str:

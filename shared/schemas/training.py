@@ -43,7 +43,7 @@ class TrainSettings(Wire):
     )
     epochs: int = Field(20, ge=1, le=1000, description="Passes over the training part.")
     epoch_faces: int | None = Field(
-        None, ge=1, description="Faces in an epoch, others in the next; the whole training part if absent."
+        None, ge=1, description="Faces in an epoch, drawn anew for each; the whole training part if absent."
     )
     batch_size: int = Field(128, ge=2, le=4096)
     optimizer: Literal["adamw", "sgd"] = "adamw"

@@ -56,7 +56,9 @@ def split_of(cards: Sequence[Card]) -> dict[str, float]:
     """Return how to divide the training split, as arguments of `load_dataset`.
 
     It is the narrowest way of all versions', whose validation part each of them has held out, since what is held out
-    are the lowest hashes of the pixels. A version whose card does not say how it was trained counts as the default.
+    are the lowest hashes of the pixels; of versions with another `duplicate_similarity` than the others', all but the
+    images that move up into the place of near copies. A version whose card does not say how it was trained counts as
+    the default.
     """
     asked = [TrainSettings.model_validate(card.settings) for card in cards]
     return {

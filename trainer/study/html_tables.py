@@ -57,14 +57,19 @@ def _robustness(study: StudyResult) -> str:
         [escape(words), *(percent(_accuracy(found.get((slot, name, level)))) for slot in SLOTS)]
         for name, level, words in kinds
     ]
-    images = study.protocol.subsets[Subset.ALL] if damage.images is None else damage.images
+    images = study.protocol.subsets[Subset.ALL]
+    which = f"all {images:,} test images" if damage.images in (None, images) else _sample_words(damage.images)
     told = (
-        f"<p>Accuracy on {images:,} test images, drawn at random, the same for all; each model sees the damaged faces "
-        "in its own view. The model any knows the diagonals from its training, all know small erased rectangles; what "
-        "started from another version has seen what that one saw. Curves begin with undamaged faces.</p>"
+        f"<p>Accuracy on {which}, the same for all; each model sees the damaged faces in its own view, but diagonal "
+        "halves whole. The model any met the diagonals in training; a version that started from another one has seen "
+        "what that one saw, and how each was augmented is in its card. Curves begin with undamaged faces.</p>"
     )
     plots = "".join(_plot(one, damage.points) for one in damage.corruptions if len(one.severities) > 1)
     return f"{told}{table(['damage', *SLOTS], rows)}<div class='charts'>{plots}</div>"
+
+
+def _sample_words(images: int | None) -> str:
+    return f"{images:,} test images, drawn at random"
 
 
 def _damage_words(corruption: Corruption, severity: float) -> str:

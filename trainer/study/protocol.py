@@ -20,7 +20,7 @@ from trainer.data import Dataset
 from trainer.evaluation import Forward
 from trainer.export import onnx_forward
 from trainer.network import build_network, shape_of
-from trainer.registration import NO_AVERAGE, average_words, code_revision
+from trainer.registration import NO_AVERAGE, average_words, code_revision, nearly_words
 from trainer.study.answers import Reader
 from trainer.study.bootstrap import RESAMPLES
 
@@ -35,7 +35,7 @@ SELECTION: Final = (
 )
 EVALUATION: Final = (
     "All images of the test split under each view, read by the exported file; the validation part is fixed by a hash "
-    "of the pixels; training images that stand in the test split too, or nearly so, were left out"
+    "of the pixels; training images that stand in the test split too{}, were left out"
 )
 SEEN: Final = {
     "full": "whole faces",
@@ -71,13 +71,15 @@ def evaluation_words(cards: Collection[Card]) -> str:
     for card in cards:
         if over := average_words(card.training):
             averaging[over].append(card.id)
+    left_out = {nearly_words(card.training) for card in cards}
+    evaluation = EVALUATION.format(left_out.pop() if len(left_out) == 1 else ", or for some of the versions nearly so")
     if not averaging:
-        return f"{EVALUATION}; {NO_AVERAGE}."
+        return f"{evaluation}; {NO_AVERAGE}."
     if list(map(len, averaging.values())) == [len(cards)]:
         words = f"each file averages {next(iter(averaging))}"
     else:
         words = "; ".join(f"the files of {', '.join(ids)} average {over}" for over, ids in averaging.items())
-    return f"{EVALUATION}; {words}; nothing else is done at test time."
+    return f"{evaluation}; {words}; nothing else is done at test time."
 
 
 def training_words(card: Card, studied: Collection[str]) -> str:

@@ -1,6 +1,6 @@
 """The study of the released models: the active version of each slot, by its exported file."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,7 +44,7 @@ def measure_released(
 ) -> Path:
     """Write the study of the active models, and their answers, to the models folder; return the study's path."""
     readers = active_readers(settings)
-    dataset = load_dataset(data, size=readers[0].card.input.size, **split_of([reader.card for reader in readers]))
+    dataset = _dataset_of(readers, data)
     answers = Answers(cache, _counting(show, faces_to_read(readers, dataset, robustness_images)))
     study = run_study(readers, dataset, answers, robustness_images)
     path = settings.models_dir / STUDY_FILE
@@ -64,7 +64,7 @@ def verify(settings: Settings, data: Path, cache: Path, show: Show) -> int:
     other = [f"{reader.slot} is {reader.card.id}" for reader in readers if versions.get(reader.slot) != reader.card.id]
     if other:
         raise StudyMismatchError(f"The study measured other versions than serve now: {', '.join(other)}.")
-    dataset = load_dataset(data, size=readers[0].card.input.size, **split_of([reader.card for reader in readers]))
+    dataset = _dataset_of(readers, data)
     if dataset.fingerprint != study.protocol.fingerprint:
         raise StudyMismatchError(f"{data.name} is not the data set that the study measured: its images are others.")
     total = len({reader.file_digest for reader in readers}) * len(STUDY_VIEWS) * len(dataset.test)
@@ -75,10 +75,17 @@ def verify(settings: Settings, data: Path, cache: Path, show: Show) -> int:
     return len(study.cells)
 
 
+def _dataset_of(readers: Sequence[Reader], data: Path) -> Dataset:
+    """Return the data set, faces as large as any of the networks reads them, divided as all of them were trained."""
+    cards = [reader.card for reader in readers]
+    return load_dataset(data, size=max(card.input.size for card in cards), **split_of(cards))
+
+
 def differing_figures(study: StudyResult, found: Mapping[tuple[str, View], Logits], data: Dataset) -> list[str]:
     """Return what differs: each figure of a cell with its value as it was found and as the study has it.
 
-    Intervals are not drawn again, and calibration is taken at the study's own temperatures.
+    Intervals are not drawn again, curves and reliability bins, which follow from the same answers, are not compared,
+    and calibration is taken at the study's own temperatures.
     """
     temperatures: dict[str, float] = {model.slot: model.temperature for model in study.models}
     parts, wrong = subsets_of(data.test.names, data.clean), []
@@ -113,6 +120,9 @@ def _differences(told: Cell, measured: Cell, images: int) -> list[str]:
                 out.append(f"{name}: there for one of the two only")
         elif abs(expected - found) > TOLERANCES.get(name, TOLERANCE) * images / count:
             out.append(f"{name}: {found:.4f} and not {expected:.4f}")
+    moved = int(np.abs(np.subtract(measured.confusion, told.confusion)).sum()) // 2
+    if moved > TOLERANCE * images:
+        out.append(f"confusion matrix: {moved} images in other cells")
     return out
 
 

@@ -34,6 +34,12 @@ def test_the_others_start_from_the_first_and_are_taught_by_it_in_less_time() -> 
         assert asked.name == f"lab-{step.name}"
 
 
+def test_a_share_of_the_loss_for_the_teacher_is_that_of_the_fine_tunings() -> None:
+    study = STUDY.model_copy(update={"settings": TrainSettings(distill_weight=0.3)})
+    assert base_step(study).request.settings.distill_weight == 0
+    assert {step.request.settings.distill_weight for step in fine_tuning_steps(study, "base")} == {0.3}
+
+
 def test_a_fine_tuning_has_an_epoch_at_least() -> None:
     one = STUDY.model_copy(update={"settings": TrainSettings(epochs=1)})
     assert {step.request.settings.epochs for step in fine_tuning_steps(one, "base")} == {1}

@@ -56,6 +56,13 @@ def test_a_start_that_is_not_among_the_studys_versions_is_told_as_such(base: str
     assert words in training_words(card("lower", base=base), {"full/2", "lower/2"})
 
 
+def test_near_copies_that_were_trained_on_are_told_of() -> None:
+    without, with_them = card("full"), card("upper", duplicate_similarity=1.01)
+    assert "stand in the test split too, or nearly so, were left out;" in evaluation_words([without])
+    assert "stand in the test split too, but not those that nearly do, were left out;" in evaluation_words([with_them])
+    assert "too, or for some of the versions nearly so, were left out;" in evaluation_words([without, with_them])
+
+
 def test_an_epoch_of_some_of_the_images_is_told_as_such() -> None:
     words = training_words(card("left", epochs=1, epoch_faces=10_240), ())
     assert ", 1 epoch of 10,240 of 24,581 images on left-hidden faces." in words

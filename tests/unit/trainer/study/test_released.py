@@ -152,6 +152,7 @@ def with_other_figures(study: StudyResult) -> StudyResult:
                 "metrics": more(cell.metrics, "macro_f1"),
                 "classes": tuple(more(one, "f1") if one.label == "happy" else one for one in cell.classes),
                 "calibration": more(cell.calibration, "nll_after"),
+                "confusion": (cell.confusion[0][::-1], *cell.confusion[1:]),
             }
             cell = cell.model_copy(update=changed)
         cells.append(cell)
@@ -166,6 +167,7 @@ def test_each_figure_that_is_not_the_files_own_is_named(measured: Measured) -> N
             verify(measured.settings, measured.data, measured.cache, nothing)
     finally:
         write_study(measured.study, path)
+    assert re.search(r"upper on left \(public\), confusion matrix: \d+ images in other cells", str(refused.value))
     named = re.findall(r"(\w+ on \w+ \(\w+\), [\w ]+): \d\.\d+ and not \d\.\d+", str(refused.value))
     assert named == [f"upper on left (public), {name}" for name in ("macro f1", "nll after", "happy f1")]
 
