@@ -12,11 +12,11 @@ from typing import Any, Final, TypeVar
 
 from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
-from flask import Response, g, jsonify, request, send_from_directory
+from flask import Request, Response, g, jsonify, request, send_from_directory
 from pydantic import BaseModel, ValidationError
 from swagger_ui_bundle import swagger_ui_path
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 from werkzeug.http import HTTP_STATUS_CODES
 
 from shared.errors import HalffaceError
@@ -38,6 +38,8 @@ __all__ = [
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 DEFAULT_MAX_REQUEST_BYTES: Final = 32 << 20
 MAX_FORM_PARTS: Final = 200
+MOST_ENTRIES: Final = 1000
+"""Of a list or object in JSON, or of a list in a form."""
 DRAIN_FACTOR: Final = 4  # of a body over the limit, this many times the limit is read, so that the client sees the 413
 MIB: Final = 1 << 20
 
@@ -95,6 +97,17 @@ class ApiError(HalffaceError):
         self.headers = headers or {}
 
 
+class JsonRequest(Request):
+    """A request whose JSON may be nested as deep as anybody likes: it is refused as what cannot be read."""
+
+    def get_json(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the parsed body; see Flask."""
+        try:
+            return super().get_json(*args, **kwargs)
+        except RecursionError as error:
+            raise BadRequest from error
+
+
 def current_request_id() -> str:
     """Return the id of the request that is being answered; `-` outside of one."""
     return REQUEST_ID.get()
@@ -112,10 +125,21 @@ def parse(model: type[Model], data: Any) -> Model:
     Raises:
         ApiError: 422 `invalid`, naming the first field at fault.
     """
+    _require_few_entries(data)
     try:
         return model.model_validate(data)
     except ValidationError as error:
         raise _invalid(error) from error
+
+
+def _require_few_entries(data: Any) -> None:
+    """Refuse a list or object of many entries: Pydantic makes an error of a kilobyte and more for each wrong one."""
+    fields = data.items() if isinstance(data, dict) and len(data) <= MOST_ENTRIES else ()
+    for name, value in ((None, data), *fields):
+        if isinstance(value, list | dict) and len(value) > MOST_ENTRIES:
+            subject = f"The field {name}" if name else "The request"
+            message = f"{subject} has more than {MOST_ENTRIES:,} entries; send fewer."
+            raise ApiError(status=422, code="invalid", message=message, field=name)
 
 
 def _invalid(error: ValidationError) -> ApiError:
@@ -162,12 +186,6 @@ def _handle_apiflask_error(error: HTTPError) -> Response:
     if isinstance(error.__cause__, ValidationError):
         return _answer(_invalid(error.__cause__))
     return _answer(_from_status(error.status_code, dict(Headers(error.headers))))
-
-
-def _handle_recursion(error: RecursionError) -> Response:
-    """Answer JSON that is nested deeper than Python reads."""
-    _log.warning("a request went too deep: %s", error)
-    return _answer(_from_status(400))
 
 
 def _handle_unexpected(error: Exception) -> Response:
@@ -243,6 +261,7 @@ def make_app(
     """
     app = APIFlask(name, title=title, version="1", docs_path=None)
     app.description = description
+    app.request_class = JsonRequest
     app.config.update(
         OPENAPI_VERSION=OPENAPI_VERSION,
         AUTO_SERVERS=False,
@@ -260,7 +279,6 @@ def make_app(
     app.register_error_handler(ApiError, _answer)
     app.register_error_handler(HTTPException, _handle_http_exception)
     app.register_error_handler(HTTPError, _handle_apiflask_error)
-    app.register_error_handler(RecursionError, _handle_recursion)
     app.register_error_handler(Exception, _handle_unexpected)
     _add_pages(app, title)
     return app

@@ -132,19 +132,22 @@ def _apart_from(test: list[FaceImage], train: list[FaceImage], threshold: float)
 
 
 def _split(images: list[FaceImage], share: float, threshold: float) -> tuple[list[FaceImage], list[FaceImage]]:
-    """Return (training, validation); of a class whose validation images are all nearly training images, they stay."""
+    """Return (training, validation): what is held out and nearly a training image becomes one, and what is nearly that.
+
+    Of a class of which all would, all stay held out.
+    """
     held_out = validation_digests(images, share)
     train = [image for image in images if image.digest not in held_out]
     validation = [image for image in images if image.digest in held_out]
-    newest = train
-    while newest:  # what has just become a training image may have near copies itself
-        like_them = _similarity(validation, newest) >= threshold
-        apart = {image.label for image, near in zip(validation, like_them, strict=True) if not near}
-        moves = [bool(near) and image.label in apart for image, near in zip(validation, like_them, strict=True)]
-        newest = [image for image, is_moved in zip(validation, moves, strict=True) if is_moved]
-        validation = [image for image, is_moved in zip(validation, moves, strict=True) if not is_moved]
-        train = [*train, *newest]
-    return train, validation
+    near, newest = np.zeros(len(validation), dtype=bool), train
+    while newest:
+        found = (_similarity(validation, newest) >= threshold) & ~near
+        newest = [image for image, is_new in zip(validation, found, strict=True) if is_new]
+        near |= found
+    apart = {image.label for image, is_near in zip(validation, near, strict=True) if not is_near}
+    moves = [is_near and image.label in apart for image, is_near in zip(validation, near.tolist(), strict=True)]
+    moved = [image for image, is_moved in zip(validation, moves, strict=True) if is_moved]
+    return [*train, *moved], [image for image, is_moved in zip(validation, moves, strict=True) if not is_moved]
 
 
 def _similarity(images: list[FaceImage], others: list[FaceImage]) -> npt.NDArray[np.float32]:

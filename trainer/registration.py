@@ -196,6 +196,8 @@ def command_of(request: JobRequest) -> str:
         if (value := getattr(request, option)) is not None:
             words += [f"--{option.replace('_', '-')}", value]
     settings = request.settings.model_dump(exclude_defaults=True)
+    if request.teacher:  # unsaid, it would not be 0
+        settings["distill_weight"] = request.settings.distill_weight
     if request.base_model not in (None, IMAGENET):  # unsaid, they would be those of its start
         settings |= request.settings.model_dump(include={*FIXED_BY_WEIGHTS, *SPLIT})
     return shlex.join([*words, *_options(settings)])

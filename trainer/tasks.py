@@ -145,8 +145,8 @@ def train_network(work: Work) -> str:
     """
     request, models_dir = work.request, work.settings.models_dir
     data = work.dataset(request.settings.size)
-    if request.base_model not in (None, IMAGENET):
-        _require_held_out(request, data, models_dir)
+    if request.base_model not in (None, IMAGENET) and not any((work.run.path / "checkpoints").glob("step-*")):
+        _require_held_out(request, data, models_dir)  # one that has begun, perhaps with older code, goes on
     torch.manual_seed(request.settings.seed)
     network = network_of(request.settings)
     with work.stoppable("fetching the weights to start from"):

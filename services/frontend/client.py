@@ -158,7 +158,7 @@ class GatewayClient:
         return self._ask("GET", "/v1/datasets", DatasetList)
 
     def start(self, request: JobRequest) -> Job:
-        """Queue a job and return it."""
+        """Queue a job and return it; what the request leaves open is left to the gateway."""
         return self._send("/v1/jobs", request, Job)
 
     def jobs(self, *, state: JobState | None = None, limit: int = 50) -> list[Job]:
@@ -203,7 +203,7 @@ class GatewayClient:
         return response.content.decode()
 
     def _send(self, path: str, request: BaseModel, kind: type[Content]) -> Content:
-        body = request.model_dump_json().encode()
+        body = request.model_dump_json(exclude_unset=True).encode()
         return self._ask("POST", path, kind, data=body, headers={"Content-Type": "application/json"})
 
     def _ask(self, method: str, path: str, kind: type[Content], **kwargs: Any) -> Content:

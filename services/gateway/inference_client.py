@@ -27,9 +27,8 @@ CONNECT_TIMEOUT_S: Final = 3.0
 READY_TIMEOUT_S: Final = 2.0
 LOOK_EVERY_S: Final = 2.0
 """So long may a replica be silent before it is asked whether it is alive: longer than a prediction takes by far."""
-MOST_HARM: Final = 3
-"""So often may a request break a connection, or be on the way when a replica falls silent, before it is taken for one
-that kills or blocks who works on it."""
+MOST_BROKEN: Final = 3
+"""So many times a request may break a connection before it is taken for one that kills who works on it."""
 RETRY_AFTER_S: Final = 5
 REPLICAS_CONNECTED: Final = 32  # of more, those asked longest ago lose the connections that are kept open
 CANNOT_SERVE: Final = frozenset({502, 503})  # what a replica, or a proxy before it, answers that another may do better
@@ -127,20 +126,21 @@ class InferenceClient:
         end_s = time.monotonic() + self._timeout_s
         refusals: dict[Replica, requests.Response] = {}
         silent: set[Replica] = set()
-        harm = 0
+        broken = 0
         for replica in self._replicas.in_turn():
             if replica in refusals or replica in silent:
                 continue
             try:
                 response = self._ask(replica, path, body, headers, end_s - time.monotonic())
-            except (requests.ConnectTimeout, HangsError) as error:
+            except (requests.ConnectTimeout, HangsError):
                 silent.add(replica)
-                harm += isinstance(error, HangsError)
             except requests.Timeout as error:
                 raise _too_slow() from error
             except requests.RequestException as error:
                 _log.info("no answer from %s: %s", replica.place, error)
-                harm += isinstance(error.args[0] if error.args else None, ProtocolError)
+                broken += isinstance(error.args[0] if error.args else None, ProtocolError)
+                if broken == MOST_BROKEN:
+                    break
             else:
                 if response.status_code not in CANNOT_SERVE:
                     self._replicas.mark_well(replica)
@@ -148,8 +148,6 @@ class InferenceClient:
                         self._replicas.set_aside(worse, f"HTTP {refusal.status_code}")
                     return response
                 refusals[replica] = response
-            if harm == MOST_HARM:
-                break
         if refusals:
             return next(iter(refusals.values()))
         raise _too_slow() if silent else _unavailable("does not answer")

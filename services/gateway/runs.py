@@ -19,6 +19,7 @@ from services.gateway.run_reader import WAITING, RunReader, read, readable
 from shared.errors import RunFolderError
 from shared.run_folder import RunFolder, RunState, utc_now
 from shared.schemas.jobs import OPEN_STATES, Deleted, Job, JobRequest, JobState
+from shared.schemas.training import SPLIT
 from shared.study_plan import create_study
 from shared.web import ApiError
 
@@ -55,14 +56,15 @@ class Runs:
             The job, and whether it is new: one that comes with a key gets the key's job; one without a key the open job
             of an equal request, unless that is being cancelled.
         """
-        asked = self._checks.completed(asked)
+        completed = self._checks.completed(asked)
         same = None
         with suppress(FileNotFoundError), _flock(self._runs_dir):  # what is being made may yet be taken back
-            same = self._same(asked, idempotency_key)  # whatever has become of what it names, and of the queue
+            # whatever has become of what it names, and of the queue
+            same = self._same(completed, asked, idempotency_key)
         if same is not None:
             return self._reader.show(same.id), False
-        self._checks.check(asked)
-        return self._make(asked, by=by, idempotency_key=idempotency_key)
+        self._checks.check(completed)
+        return self._make(completed, asked, by=by, idempotency_key=idempotency_key)
 
     def retry(self, run_id: str, by: str | None = None) -> tuple[Job, bool]:
         """Start a job anew that has ended, from nothing and with the same request; the old one stays as it is.
@@ -75,15 +77,17 @@ class Runs:
         if job.state in OPEN_STATES:
             raise _conflict(f"Job {run_id} is {job.state.value}; cancel it before you start it anew.")
         self._checks.check(job.request)
-        return self._make(job.request, by=by, retry_of=run_id)
+        return self._make(job.request, job.request, by=by, retry_of=run_id)
 
-    def _make(self, asked: JobRequest, *, idempotency_key: str | None = None, **origin: str | None) -> tuple[Job, bool]:
+    def _make(
+        self, completed: JobRequest, asked: JobRequest, *, idempotency_key: str | None = None, **origin: str | None
+    ) -> tuple[Job, bool]:
         """Make and queue what is asked for, unless another request just has; return the job and whether it is new."""
         self._queue.ping()
         with self._locked():
-            same = self._same(asked, idempotency_key)
+            same = self._same(completed, asked, idempotency_key)
             if same is None:
-                runs = self._create(asked, idempotency_key=idempotency_key, **origin)
+                runs = self._create(completed, idempotency_key=idempotency_key, **origin)
                 self._queue_all(runs)
         run = runs[-1] if same is None else same
         return self._reader.show(run.id), same is None
@@ -184,8 +188,13 @@ class Runs:
         with _flock(self._runs_dir):
             yield
 
-    def _same(self, asked: JobRequest, key: str | None) -> RunFolder | None:
+    def _same(self, completed: JobRequest, asked: JobRequest, key: str | None) -> RunFolder | None:
         """Return the run that this request means already.
+
+        Args:
+            completed: see `JobChecks.completed`.
+            asked: as it came: with a key it means the key's run, whatever has become of what would complete it.
+            key: of the client's choice.
 
         Raises:
             ApiError: 409 `idempotency_key`: its key was used for another request.
@@ -196,12 +205,12 @@ class Runs:
             except RunFolderError:
                 continue
             if key is not None and other.idempotency_key == key:
-                if other.request != asked:
+                if not _agrees(asked, other.request):
                     message = f"This Idempotency-Key belongs to job {run.id}, which asks for something else."
                     raise ApiError(status=409, code="idempotency_key", message=message)
                 return run
             is_open = state in OPEN_STATES and other.study is None and not run.cancel_asked()
-            if key is None and is_open and other.request == asked:
+            if key is None and is_open and other.request == completed:
                 return run
         return None
 
@@ -250,6 +259,13 @@ class Runs:
         _log.error("no run can be made in %s: %s", self._runs_dir, error)
         message = "The runs folder cannot be written; check its permissions and the free space."
         return ApiError(status=503, code="runs_unavailable", message=message)
+
+
+def _agrees(asked: JobRequest, stored: JobRequest) -> bool:
+    """Return whether a request asks for what is stored; what it leaves open may be anything."""
+    untold = set(SPLIT) - asked.settings.model_fields_set
+    settings = asked.settings.model_copy(update={name: getattr(stored.settings, name) for name in untold})
+    return stored == asked.model_copy(update={"settings": settings})
 
 
 def _waits_for(run: RunFolder, run_id: str) -> bool:

@@ -66,6 +66,7 @@ def test_a_base_model_brings_its_own_architecture_width_and_stem(gateway: SmallG
     assert asked.settings.architecture == a_model().architecture
     assert (asked.settings.width, asked.settings.small_stem) == (0.5, True)
     assert asked.settings.distill_weight == 0
+    assert not asked.settings.model_fields_set & {*SPLIT}  # left to the gateway, which knows what the base held out
 
 
 def test_a_version_may_be_widened_and_not_narrowed(gateway: SmallGateway):

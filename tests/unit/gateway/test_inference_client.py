@@ -229,22 +229,6 @@ def test_a_replica_that_hangs_as_a_whole_costs_no_request(
     assert (len(inference.bodies), len(second.bodies)) == (0, 6)
 
 
-def test_a_request_under_which_replica_after_replica_falls_silent_is_not_passed_on_and_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(inference_client, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(inference_client, "READY_TIMEOUT_S", 0.1)
-    with ExitStack() as opened:
-        blocked = [opened.enter_context(serve_inference()) for _ in range(5)]
-        for each in blocked:
-            each.hangs = True
-
-        with pytest.raises(ApiError, match="takes too long"):
-            InferenceClient(",".join(each.url for each in blocked), timeout_s=20).predict(ANY)
-
-        assert sorted(each.taken for each in blocked) == [0, 0, 1, 1, 1]
-
-
 def test_a_replica_that_is_slow_but_alive_is_waited_for(
     client: InferenceClient, inference: SmallInference, second: SmallInference, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Kinds of jobs: studies and their parts, starting anew, deletion, and requests that mean the same job."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,19 @@ def test_a_fine_tuning_holds_out_what_its_start_held_out_unless_it_says_otherwis
         assert runs.start(a_fine_tuning(base, {})) == (job, False)
         other, _ = runs.start(a_fine_tuning(base, {"validation_share": 0.03}))
         assert (other.request.settings.validation_share, other.request.settings.duplicate_similarity) == (0.03, 0.95)
+
+
+def test_a_key_is_its_jobs_whatever_became_of_the_version_that_completed_its_request(runs: Runs, folder: Path) -> None:
+    write_small_model(folder / "models", "3", training={"request": {"settings": {"validation_share": 0.06}}})
+    asked = a_fine_tuning("first/3", {"epochs": 3})
+    job, _ = runs.start(asked, idempotency_key="mine")
+    assert job.request.settings.validation_share == 0.06
+    shutil.rmtree(folder / "models" / "first" / "3")
+    same, is_new = runs.start(asked, idempotency_key="mine")
+    assert (same.id, is_new) == (job.id, False)
+    for other in ({"epochs": 4}, {"epochs": 3, "validation_share": 0.1}):
+        with pytest.raises(ApiError, match="asks for something else"):
+            runs.start(a_fine_tuning("first/3", other), idempotency_key="mine")
 
 
 def test_a_teacher_teaches_unless_its_share_of_the_loss_is_given() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from scripts.draw_faces import draw_portrait
 from services.inference.decoding import Limits, Picture, decode_bytes, decode_text
-from shared.preprocessing import to_gray
+from shared.preprocessing import on_black, to_gray
 from shared.web import ApiError
 from tests.unit.inference.pictures import bomb, compressed_bitmap, data_url, encode
 
@@ -97,6 +97,19 @@ def test_transparency_lies_on_black() -> None:
     picture = decode_bytes(encode(Image.new("RGBA", (9, 9), (255, 255, 255, 0)), "PNG"), LIMITS, "image")
 
     assert picture.gray.max() == picture.rgb.max() == 0
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB", "RGBA"])
+def test_a_picture_larger_than_a_strip_has_the_colours_of_a_small_one(mode: str) -> None:
+    tile = np.random.default_rng(0).integers(0, 256, (8, 1200, 4), dtype=np.uint8)
+    image = Image.fromarray(np.tile(tile, (125, 1, 1)))  # 1,000 rows, more than a strip has
+    image = image.convert("RGB").quantize(64, dither=Image.Dither.NONE) if mode == "P" else image.convert(mode)
+
+    picture = decode_bytes(encode(image, "PNG"), Limits(image_bytes=20_000_000, pixels=2_000_000), "image")
+
+    expected = np.asarray(on_black(image).convert("RGB"))
+    np.testing.assert_array_equal(picture.rgb, expected)
+    np.testing.assert_array_equal(picture.rgb[:8], picture.rgb[-8:])
 
 
 def test_sixteen_bits_with_a_transparent_value_are_read() -> None:

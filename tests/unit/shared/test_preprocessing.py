@@ -15,6 +15,7 @@ from shared.masking import STUDY_VIEWS, View, hide
 from shared.preprocessing import (
     CIFAR10_MEAN,
     CIFAR10_STD,
+    STRIP_PIXELS,
     InputSpec,
     hide_and_normalise,
     in_strips,
@@ -118,6 +119,13 @@ def test_strips_keep_a_palette_and_what_of_it_is_transparent() -> None:
 def test_a_row_longer_than_a_strip_is_converted_whole() -> None:
     face = batch(1)[0]
     np.testing.assert_array_equal(in_strips(Image.fromarray(face), to_gray, strip_pixels=3), face)
+
+
+def test_the_brightest_pixel_of_a_float_image_may_be_in_another_strip() -> None:
+    values = np.linspace(0, 4, 2 * STRIP_PIXELS, dtype=np.float32).reshape(-1, 1024)
+    gray = to_gray(Image.fromarray(values))
+    assert (int(gray[0].max()), int(gray[-1].max())) == (0, 255)
+    assert np.abs(gray.astype(float) - 255 * values / 4).max() <= 0.51
 
 
 # --- resize ----------------------------------------------------------------------------------------------------------

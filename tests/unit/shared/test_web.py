@@ -105,6 +105,24 @@ def test_json_that_is_nested_too_deep_is_refused_as_what_cannot_be_read(caplog: 
     assert not [record for record in caplog.records if record.exc_info]
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"count": 1, "names": ["a"] * 1001}, "names"),
+        ({f"x{number}": 1 for number in range(1001)}, None),
+        ([1] * 1001, None),
+    ],
+)
+def test_more_entries_than_anybody_needs_are_refused_before_each_is_judged(body: object, field: str | None) -> None:
+    app = make_app("many", title="Many", description="For tests.")
+    app.post("/orders")(lambda: {"count": parse(Order, request.get_json()).count})
+
+    error = error_of(app.test_client().post("/orders", json=body), 422).error
+
+    assert (error.code, error.field) == ("invalid", field)
+    assert "more than 1,000 entries" in error.message
+
+
 def test_a_long_text_in_a_form_is_no_matter_of_size_below_the_limit() -> None:
     app = make_app("forms", title="Forms", description="For tests.", max_request_bytes=2_000_000)
     app.post("/orders")(lambda: {"length": len(request.form["text"])})

@@ -219,6 +219,13 @@ def test_a_fine_tuning_may_not_be_validated_on_what_its_start_has_learnt(
         assert refused.state == JobState.FAILED
         assert why in (refused.message or "")
     assert end(validation_share=0.1).state == JobState.FINISHED
+    base, _ = next(iter(list_models(settings.models_dir)))
+    asked = quick_settings.model_copy(update={"epochs": 1, "validation_share": 0.25})
+    request = JobRequest(kind="fine-tune", dataset=drawn_folder.name, base_model=base, settings=asked)
+    begun = RunFolder.create(settings.runs_dir, request)
+    (begun.path / "checkpoints").mkdir()
+    (begun.path / "checkpoints" / "step-000000001.safetensors").touch()  # by a version that did not ask
+    assert "checkpoints can be read" in (execute(begun, settings).message or "")
 
 
 def test_a_measurement_tells_its_speed_and_the_time_left_without_counting_what_was_kept() -> None:

@@ -181,6 +181,14 @@ def test_nothing_held_out_is_nearly_a_training_image_though_photographs_form_cha
     assert similarity(list(data.validation.faces), list(data.train.faces)).max() < 0.96
 
 
+def test_a_class_of_which_all_would_become_training_images_stays_held_out_whole(tmp_path: Path) -> None:
+    one = np.random.default_rng(0).integers(60, 200, (12, 12), dtype=np.uint8)
+    alike = [Picture("train", "sad", f"alike-{number}", one + np.uint8(number)) for number in range(10)]
+    others = [image for image in pictures(size=12) if image.label != "sad" or image.split == "test"]
+    data = load_dataset(write_zip(tmp_path / "data.zip", [*others, *alike]), size=12, validation_share=0.3)
+    assert data.validation.counts()["sad"] == 3
+
+
 def test_training_images_that_equal_a_test_image_are_left_out_and_counted(
     images: list[Picture], tmp_path: Path
 ) -> None:
