@@ -32,7 +32,7 @@ from trainer.network import as_served
 from trainer.stopping import stoppable
 
 PROTOCOL: Final = (
-    "All images of the test split, each seen once by the exported file, nothing chosen on them; the epoch was chosen "
+    "All images of the test split, each read once by the exported file after the training; the epoch was chosen "
     "on a validation part of the training split, fixed by a hash of the pixels; training images that stand in the test "
     "split too{}, were left out (data.left_out); "
 )

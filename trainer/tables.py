@@ -90,12 +90,18 @@ def _diagonal(study: StudyResult, name: str) -> list[str]:
 
 
 def _count_above(study: StudyResult) -> str:
-    """Return how many of the published cells ours reach, for each figure, in a sentence."""
+    """Return how many of the published cells ours reach, for each figure, and how many on the diagonal, in a sentence."""
     parts = []
     for name, words in COLUMNS.items():
-        pairs = [(_figure(study.cell(one.trained_on, one.evaluated_on), name), one) for one in _cells(study)]
-        reached = sum(ours is not None and ours.value >= getattr(theirs, name) for ours, theirs in pairs)
-        parts.append(f"{words} {reached} of {len(pairs)}")
+        reached = [
+            (ours is not None and ours.value >= getattr(one, name), one.trained_on == one.evaluated_on)
+            for one in _cells(study)
+            for ours in [_figure(study.cell(one.trained_on, one.evaluated_on), name)]
+        ]
+        own = [is_reached for is_reached, is_own in reached if is_own]
+        parts.append(
+            f"{words} {sum(each for each, _ in reached)} of {len(reached)} (own view: {sum(own)} of {len(own)})"
+        )
     return f"Cells of the five specialists at or above the original's: {', '.join(parts)}."
 
 

@@ -18,7 +18,7 @@ MEAN_DASHES: Final = {"macro": [9, 3, 2, 3], "micro": [6, 3], "weighted": [2, 2]
 UNDAMAGED: Final = "Undamaged"
 NATIVE_PIXELS: Final = 48.0
 """A side of FER2013's faces: where undamaged ones stand among lower resolutions."""
-NARROW: Final = {"labelLimit": 130, "labelPadding": 8}
+NARROW: Final[dict[str, Any]] = {"labelLimit": 130, "labelPadding": 8}
 """Room for names of two lines, on a phone too."""
 PERCENT: Final = alt.Axis(format="%", tickCount=5)
 UNIT: Final = alt.Scale(domain=[0, 1], nice=False)

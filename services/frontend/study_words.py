@@ -228,15 +228,15 @@ def leaks_words(leaks: Leaks) -> str:
 
 
 def copies_words(study: StudyResult) -> str:
-    """Return what training on copies could give at most, on each specialist's own view, in sentences; or nothing."""
+    """Return what knowing the copies by heart would give, on each specialist's own view, in sentences; or nothing."""
     known = {slot: knowing_copies(study, slot, slot) for slot in NAMES if slot != "any"}
     parts = [f"{NAMES[slot].lower()} {hundredths(it.accuracy)} %" for slot, it in known.items() if it is not None]
     if not parts or not (study.protocol.leaks.equal or study.protocol.leaks.near):
         return ""
     return (
         "A network that reads the other test images as ours do, and knows by heart those of which the training split "
-        f"holds a copy, would reach {', '.join(parts)}: the most that training on copies could give. Ours left the "
-        "copies out; a network trained on the whole split did not."
+        f"holds a copy, would reach {', '.join(parts)}. Ours left the copies out; a network trained on the whole split "
+        "did not."
     )
 
 

@@ -1,0 +1,125 @@
+"""Measure whether copies that were left in the training, since they are too unlike, helped the study's models.
+
+    python -m scripts.leak_left --data data/fer2013.zip
+
+sorts the test images by how similar the most similar image is that the models did train on, those of which a copy was
+left out apart from the clean ones, and prints for each group the specialists' accuracy on their own views beside the
+one that its emotions let expect: that of the clean images of each emotion, weighted by how many the group has. Answers
+come from `models/study_answers.npz`; no network is asked. Whoever read groups with close relatives in the training
+better than the others would have learnt them there.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import HalffaceError
+from shared.labels import LABELS
+from shared.masking import STUDY_VIEWS
+from shared.model_folder import model_path, read_card
+from shared.study_answers import STUDY_ANSWERS_FILE, StudyAnswers, image_order, read_answers
+from trainer.data import Dataset, load_dataset
+from trainer.duplicates import similarity
+from trainer.study.answers import split_of
+
+BANDS: Final = (-1.0, 0.8, 0.86, 0.9, 0.93)
+"""Where each group begins; the last ends where copies were left out."""
+SIZE: Final = 48
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Group(NamedTuple):
+    """Test images with relatives of one closeness in the training; accuracies in per cent, means of five."""
+
+    name: str
+    clean: bool
+    images: int
+    accuracy: float
+    expected: float
+
+
+def rights(answers: StudyAnswers) -> Iterator[Mask]:
+    """Yield, for each specialist on its own view, which images it read as they are labelled, bool (N,)."""
+    for view in STUDY_VIEWS:
+        given = answers.answers[answers.models.index(view.value), answers.views.index(view.value)]
+        yield given == answers.labels
+
+
+def groups(answers: StudyAnswers, closeness: npt.NDArray[np.float32], clean: Mask) -> list[Group]:
+    """Return the groups that hold an image.
+
+    Args:
+        answers: of the study.
+        closeness: float32 (N,), in the order of the answers.
+        clean: bool (N,): of which images no copy was left out.
+    """
+    found = []
+    for low, high in zip(BANDS, (*BANDS[1:], np.inf), strict=True):
+        name = f"below {high:g}" if low < 0 else f"{low:g} to {high:g}" if np.isfinite(high) else f"{low:g} or more"
+        for of_clean in (True, False):
+            chosen = (closeness >= low) & (closeness < high) & (clean == of_clean)
+            if chosen.any():
+                both = [_accuracy(right, chosen, clean, answers.labels) for right in rights(answers)]
+                accuracy, expected = 100 * np.mean(both, axis=0)
+                found.append(Group(name, of_clean, int(chosen.sum()), accuracy, expected))
+    return found
+
+
+def _accuracy(right: Mask, chosen: Mask, clean: Mask, labels: npt.NDArray[np.uint8]) -> tuple[float, float]:
+    """Return the accuracy on the chosen images, and what their labels let expect, both 0 to 1."""
+    recalls = [right[clean & (labels == label)] for label in range(len(LABELS))]
+    of_label = np.array([each.mean() if len(each) else 0.0 for each in recalls])
+    return float(right[chosen].mean()), float(of_label[labels[chosen]].mean())
+
+
+def closeness(data: Dataset, answers: StudyAnswers) -> tuple[npt.NDArray[np.float32], Mask]:
+    """Return each test image's similarity to the training image most like it, and which are clean, as `groups` wants.
+
+    Raises:
+        HalffaceError: the answers are to other test images.
+    """
+    if data.test_fingerprint != answers.test_fingerprint:
+        raise HalffaceError(f"{data.name} has other test images than those that the study's models answered to.")
+    order = image_order(data.test_digests, data.test.labels)
+    near = similarity(list(data.test.faces), list(data.train.faces))
+    return near[order], data.clean[order]
+
+
+def table(found: Sequence[Group]) -> str:
+    """Return the groups as Markdown, the clean ones first."""
+    lines = ["| most similar in the training | copy left out | images | accuracy | expected | difference |"]
+    lines.append("|---|---|---:|---:|---:|---:|")
+    for each in sorted(found, key=lambda group: not group.clean):
+        gap = each.accuracy - each.expected
+        copied = "no" if each.clean else "yes"
+        lines.append(
+            f"| {each.name} | {copied} | {each.images} | {each.accuracy:.1f} | {each.expected:.1f} | {gap:+.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Print the table; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a zip, folder or CSV of FER2013")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="the models folder")
+    arguments = parser.parse_args()
+    try:
+        answers = read_answers(arguments.models / STUDY_ANSWERS_FILE)
+        cards = [read_card(model_path(arguments.models, version)) for version in answers.versions]
+        data = load_dataset(arguments.data, size=SIZE, **split_of(cards))
+        print(table(groups(answers, *closeness(data, answers))))
+    except HalffaceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

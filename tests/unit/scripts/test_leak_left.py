@@ -1,0 +1,73 @@
+"""Whether relatives of test images in the training helped: groups beside what their emotions let expect."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.leak_left import BANDS, groups, table
+from shared.labels import LABELS
+from shared.masking import STUDY_VIEWS
+from shared.model_folder import read_active, write_active
+from shared.schemas.wire import SLOTS
+from shared.study_answers import StudyAnswers
+from trainer.settings import Settings
+from trainer.study.released import measure_released
+
+
+def answers_of(right: np.ndarray[tuple[int], np.dtype[np.bool_]], labels: list[int]) -> StudyAnswers:
+    """Return answers of all slots on all views that are right where `right` says so."""
+    truth = np.array(labels, np.uint8)
+    given = np.where(right, truth, (truth + 1) % len(LABELS)).astype(np.uint8)
+    views = tuple(view.value for view in STUDY_VIEWS)
+    shape = (len(SLOTS), len(views), len(truth))
+    every = np.broadcast_to(given, shape)
+    return StudyAnswers("data", "test", SLOTS, ("a/1",) * len(SLOTS), views, truth, every, np.zeros(shape, np.uint8))
+
+
+def test_each_group_stands_beside_the_clean_recalls_of_its_emotions() -> None:
+    labels = [0] * 8 + [3] * 8
+    right = np.array([1, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1], bool)
+    clean = np.array(([True] * 6 + [False] * 2) * 2)
+    close = np.array([0.5] * 4 + [0.95] * 2 + [0.5, 0.91] + [0.5] * 4 + [0.95] * 2 + [0.91] * 2, np.float32)
+    found = groups(answers_of(right, labels), close, clean)
+    told = {(group.name, group.clean): group for group in found}
+    assert {key: group.images for key, group in told.items()} == {
+        ("below 0.8", True): 8,
+        ("below 0.8", False): 1,
+        ("0.9 to 0.93", False): 3,
+        ("0.93 or more", True): 4,
+    }
+    angry, happy = 3 / 6, 5 / 6
+    near = told["0.93 or more", True]
+    assert (near.accuracy, near.expected) == pytest.approx((50.0, 100 * (angry + happy) / 2))
+    copied = told["0.9 to 0.93", False]
+    assert (copied.accuracy, copied.expected) == pytest.approx((100.0, 100 * (angry + 2 * happy) / 3))
+    assert "| 0.93 or more | no | 4 | 50.0 | 66.7 | -16.7 |" in table(found)
+
+
+def test_the_table_of_a_study_is_printed_and_other_data_refused(
+    models_dir: Path, drawn_dataset: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(models_dir, models)
+    write_active(models, dict.fromkeys(SLOTS, read_active(models_dir)["full"]))
+    command = [sys.executable, "-m", "scripts.leak_left", "--models", models, "--data"]
+    unmeasured = subprocess.run([*command, drawn_dataset], capture_output=True, text=True, check=False)
+    assert (unmeasured.returncode, "There is no study_answers.npz" in unmeasured.stderr) == (2, True)
+
+    settings = Settings(models_dir=models, runs_dir=tmp_path / "runs", threads=1)
+    measure_released(settings, drawn_dataset, tmp_path / "cache", lambda done, total: None, 1)
+    done = subprocess.run([*command, drawn_dataset], capture_output=True, text=True, check=True)
+    rows = [line.split(" | ") for line in done.stdout.splitlines()[2:]]
+    assert sum(int(row[2]) for row in rows) == 21
+    assert len(rows) <= 2 * len(BANDS)
+
+    other = tmp_path / "other"
+    shutil.copytree(drawn_dataset, other)
+    next(other.glob("test/happy/*")).unlink()
+    refused = subprocess.run([*command, other], capture_output=True, text=True, check=False)
+    assert (refused.returncode, "other has other test images" in refused.stderr) == (2, True)
