@@ -132,12 +132,14 @@ def restore(models_dir: Path, model_id: str, by: str) -> ActiveModels:
         return _write(models_dir, state.active, archived, (*state.history, change))
 
 
-def follow_release(models_dir: Path, released_dir: Path, self_test: SelfTest) -> ActiveModels:
+def follow_release(
+    models_dir: Path, released_dir: Path, self_test: SelfTest, tell: Callable[[str], object] = lambda problem: None
+) -> ActiveModels:
     """Let released versions serve the slots that no person has decided on; their choice stays.
 
     A slot follows if nothing serves it, or if what serves it came with a release, also one that this release no longer
     has (see `_came_with_a_release`). Versions that are not in the models folder, are archived or altered there, or are
-    refused by `self_test`, are left out.
+    refused by `self_test`, are left out; of the last two `tell` is told why.
 
     Raises:
         ModelFolderError: an `active.json` cannot be read or written.
@@ -156,7 +158,7 @@ def follow_release(models_dir: Path, released_dir: Path, self_test: SelfTest) ->
         }
 
     candidates = set(wanted(read_active_models(models_dir)).values())
-    fit = {model_id for model_id in candidates if _passes(models_dir, model_id, self_test)}
+    fit = {model_id for model_id in candidates if _passes(models_dir, model_id, self_test, tell)}
     with _turn(models_dir):
         state = read_active_models(models_dir)
         follow = {slot: model_id for slot, model_id in wanted(state).items() if model_id in fit}
@@ -228,10 +230,11 @@ def _trusted_card(models_dir: Path, model_id: str) -> Card:
     return read_card(folder).at(folder)
 
 
-def _passes(models_dir: Path, model_id: str, self_test: SelfTest) -> bool:
+def _passes(models_dir: Path, model_id: str, self_test: SelfTest, tell: Callable[[str], object]) -> bool:
     try:
         self_test(_trusted_card(models_dir, model_id))
-    except ModelFolderError:
+    except ModelFolderError as error:
+        tell(str(error))
         return False
     return True
 

@@ -37,9 +37,6 @@ def bring(released: Path, models_dir: Path) -> list[str]:
     """Add the release's versions and study, let slots follow it, and return a sentence on each thing left out.
 
     A version that fails its self-test on this machine is added, but no slot follows it: what serves stays.
-
-    Raises:
-        ModelFolderError: an `active.json` cannot be read or written.
     """
     problems = []
     for model_id, _ in list_models(released):
@@ -57,13 +54,12 @@ def bring(released: Path, models_dir: Path) -> list[str]:
         problems.append(f"The release's study is left out. {error}")
 
     def self_test(card: Card) -> None:
-        try:
-            Network(model_path(models_dir, card.id), threads=1)
-        except ModelFolderError as error:
-            problems.append(str(error))
-            raise
+        Network(model_path(models_dir, card.id), threads=1)
 
-    follow_release(models_dir, released, self_test)
+    try:
+        follow_release(models_dir, released, self_test, problems.append)
+    except ModelFolderError as error:
+        problems.append(str(error))
     return problems
 
 
@@ -96,7 +92,8 @@ def bring_study(released: Path, models_dir: Path) -> None:
             for name in STUDY_FILES:
                 (Path(aside) / name).replace(models_dir / name)
     except OSError as error:
-        raise StudyError(f"It could not be brought to {models_dir}: {error.strerror}.") from error
+        where = error.filename or models_dir
+        raise StudyError(f"It could not be brought to {models_dir}: {where}: {error.strerror}.") from error
 
 
 def _check_study(released: Path) -> None:
@@ -112,11 +109,7 @@ def main() -> int:
     if len(sys.argv) != 3:
         print("Usage: python -m services.inference.release <released models> <models folder>", file=sys.stderr)
         return 2
-    try:
-        problems = bring(Path(sys.argv[1]), Path(sys.argv[2]))
-    except ModelFolderError as error:
-        problems = [str(error)]
-    for problem in problems:
+    for problem in bring(Path(sys.argv[1]), Path(sys.argv[2])):
         print(problem, file=sys.stderr)
     return 0  # what was in the folder before can go on serving
 

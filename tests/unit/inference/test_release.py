@@ -1,5 +1,6 @@
 """A release's models come into a models folder, and nothing that a person chose is undone."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -85,6 +86,21 @@ def test_a_version_that_fails_its_self_test_here_is_named_and_the_old_one_stays(
     (problem,) = bring(released, models)
 
     assert problem.startswith("new/1 fails its self-test")
+    assert read_active(models)["full"] == "full/1"
+
+
+def test_a_version_that_was_damaged_in_the_folder_is_named_and_the_old_one_stays(tmp_path: Path) -> None:
+    released, models = tmp_path / "released", tmp_path / "models"
+    write_five(released)
+    bring(released, models)
+    write_projection(released, "new/1", projection(9))
+    shutil.copytree(released / "new", models / "new")
+    (models / "new/1/model.onnx").write_text("half a file")
+    write_active(released, dict.fromkeys(SLOTS, "new/1"))
+
+    (problem,) = bring(released, models)
+
+    assert "new/1/model.onnx is not the file that its card describes" in problem
     assert read_active(models)["full"] == "full/1"
 
 
