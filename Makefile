@@ -45,13 +45,13 @@ bench: $(VENV)/.stack ## measure how fast networks answer, train, and are taken 
 	@PYTHONPATH=. $(BIN)/python benchmarks/promotion.py
 
 study: $(VENV)/.stack ## train the six models of the study and report on them: make study DATA=data/fer2013.zip
-	@$(BIN)/python -m trainer study --data $(DATA) $(STUDY)
+	@$(BIN)/python -m trainer study --data "$(DATA)" $(STUDY)
 
 study-report: $(VENV)/.stack ## measure the active models and write models/study.json: make study-report DATA=...
-	@$(BIN)/python -m trainer study-report --data $(DATA)
+	@$(BIN)/python -m trainer study-report --data "$(DATA)"
 
 study-verify: $(VENV)/.stack ## compute every cell of models/study.json again: make study-verify DATA=...
-	@$(BIN)/python -m trainer study-verify --data $(DATA)
+	@$(BIN)/python -m trainer study-verify --data "$(DATA)"
 
 format: $(VENV)/.dev ## put the code into its one format
 	@$(BIN)/ruff format .
@@ -60,7 +60,7 @@ format: $(VENV)/.dev ## put the code into its one format
 install: $(VENV)/.dev ## make the environment, and nothing else
 
 clean: ## remove the environment and every cache; data, models and runs stay
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf "$(VENV)" build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment for everything: the stack's parts first, so that `make up` needs none of the developers' tools.

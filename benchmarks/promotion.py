@@ -70,7 +70,7 @@ class Load:
                 if answer.status_code == 200:
                     read = answer.json()["images"][0]["faces"][0]["predictions"]
                     versions = frozenset(each["version"] for each in read)
-            except requests.RequestException:
+            except (requests.RequestException, LookupError):
                 pass  # counts as failed
             self.answers[number] = Answer(sent_s, time.time(), versions)
 

@@ -21,6 +21,7 @@ def make_first_key(settings: Settings) -> str:
         capture_output=True,
         text=True,
         check=False,
+        start_new_session=True,  # Ctrl-C is ours: a key that was made must be shown
     )
     if made.returncode:
         raise StackError(f"The gateway's keys cannot be used. {made.stderr.strip()}")

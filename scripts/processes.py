@@ -36,16 +36,16 @@ def _end_with_parent() -> None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def port_is_free(host: str, port: int) -> bool:
-    """Return whether a server could listen on this port now."""
+def why_not_free(host: str, port: int) -> OSError | None:
+    """Return why no server could listen on this port now, or None."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def free_port() -> int:
@@ -53,7 +53,7 @@ def free_port() -> int:
 
     Not one that the system picks: it also gives those to outgoing connections, at any moment before a server listens.
     """
-    while not port_is_free("127.0.0.1", port := PORTS[next(_ports) % len(PORTS)]):
+    while why_not_free("127.0.0.1", port := PORTS[next(_ports) % len(PORTS)]):
         pass
     return port
 

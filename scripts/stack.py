@@ -6,7 +6,7 @@ from typing import Final
 
 from scripts.processes import Service, stop_all
 
-PATIENCE_S: Final = 20  # the worker writes a checkpoint before it ends
+PATIENCE_S: Final = 25  # the worker writes a checkpoint before it ends, and services let requests end within 20
 RESTARTS: Final = 3
 FORGIVEN_AFTER_S: Final = 600  # a service that ran this long may fail as often again
 TICK_S: Final = 0.3
@@ -43,12 +43,14 @@ class Stack:
         self.signals += 1
 
     def start(self) -> None:
-        """Start phase after phase, each once the one before is ready.
+        """Start phase after phase, each once the one before is ready, until a signal comes.
 
         Raises:
             StackError: a service ended, or was not ready in time.
         """
         for phase in self.phases:
+            if self.signals:
+                return
             for service in phase:
                 service.start()
             waiting = list(phase)
@@ -90,7 +92,11 @@ class Stack:
             service.restarts = 0
         if service.restarts >= RESTARTS:
             raise StackError(f"The {service.name} was started again {RESTARTS} times in vain.")
-        time.sleep(self.backoff_s * 2**service.restarts)
+        again_s = time.monotonic() + self.backoff_s * 2**service.restarts
+        while (left_s := again_s - time.monotonic()) > 0 and not self.signals:
+            time.sleep(min(TICK_S, left_s))
+        if self.signals:
+            return
         service.restarts += 1
         say(f"Starting the {service.name} again ({service.restarts} of {RESTARTS}).")
         service.start()
@@ -108,11 +114,11 @@ class Stack:
                 say(f"{service.name:9} | {line}")
 
     def stop(self) -> None:
-        """Stop the services, the queue last, and leave no process."""
-        asked = self.signals
+        """Stop the services, the queue last, and leave no process: at once if a second signal has come or comes."""
+        first = min(self.signals, 1)  # none, where a service failed
         killed: list[str] = []
         for phase in reversed(self.phases):
-            killed += stop_all(phase, PATIENCE_S, hurry=lambda: self.signals > asked)
+            killed += stop_all(phase, PATIENCE_S, hurry=lambda: self.signals > first)
         if self.verbose:
             self.show_logs()
         say(f"Stopped{'; had to end ' + ', '.join(killed) if killed else ''}.")

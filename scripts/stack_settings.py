@@ -1,4 +1,7 @@
-"""The settings of `make up`: ports and folders, from the environment or the file .env, and what each service gets."""
+"""The settings of `make up`: ports and folders, from the environment or the file .env, and what each service gets.
+
+ENV_FILE in the environment names another file than the project's .env.
+"""
 
 import os
 from functools import cached_property
@@ -9,14 +12,16 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.addresses import in_address
+
 ROOT: Final = Path(__file__).resolve().parent.parent
-DOTENV: Final = ROOT / ".env"
+DOTENV: Final = Path(os.environ.get("ENV_FILE") or ROOT / ".env")
 ANYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 (compared with, not bound to)
 
 
 def loopback(host: str) -> str:
-    """Return the address under which this machine reaches a server that is bound to `host`."""
-    return "127.0.0.1" if host in ANYWHERE else host
+    """Return the host of a URL under which this machine reaches a server that is bound to `host`."""
+    return "127.0.0.1" if host in ANYWHERE else in_address(host)
 
 
 def explain(error: ValidationError) -> str:

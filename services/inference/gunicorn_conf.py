@@ -5,12 +5,13 @@ would be missing there and a request could hang.
 """
 
 from services.inference.settings import load_settings
+from shared.addresses import in_address
 from shared.json_logs import json_log_config
 
 _settings = load_settings()
 
 wsgi_app = "services.inference.app:create_app()"
-bind = f"{_settings.host}:{_settings.port}"
+bind = f"{in_address(_settings.host)}:{_settings.port}"
 worker_class = "gthread"
 workers = _settings.workers
 threads = _settings.threads

@@ -2,13 +2,15 @@
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from scripts.processes import Service
-from scripts.stack import RESTARTS, Stack, StackError
+from scripts.stack import PATIENCE_S, RESTARTS, Stack, StackError
 
 SLEEPER = "import time; time.sleep(600)"
 MakeService = Callable[[str, str], Service]
@@ -77,6 +79,39 @@ def test_a_signal_ends_the_watch(make_service: MakeService) -> None:
     stack.watch()
     stack.stop()
     assert service.members() == []
+
+
+def test_a_signal_at_the_start_leaves_the_later_phases_alone(make_service: MakeService) -> None:
+    queue, needy = make_service("queue", SLEEPER), make_service("needy", SLEEPER)
+    stack = Stack([[queue], [needy]], start_timeout_s=60)
+    queue.is_ready = lambda _: stack.on_signal(2, None) or True  # type: ignore[func-returns-value]
+    stack.start()
+    stack.stop()
+    assert (queue.pid > 0, needy.pid) == (True, 0)
+
+
+def test_a_signal_keeps_what_has_ended_from_being_started_again(make_service: MakeService) -> None:
+    ended = make_service("worker", "pass")
+    stack = Stack([[ended]], start_timeout_s=60, backoff_s=600)
+    ended.start()
+    threading.Timer(0.5, lambda: stack.on_signal(2, None)).start()
+    stack.watch()
+    assert ended.restarts == 0
+    assert ended.members() == []
+
+
+def test_a_second_signal_ends_the_patience_also_if_it_came_before_the_stop(make_service: MakeService) -> None:
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)"
+    service = make_service("frontend", f"{stubborn}; {SLEEPER}")
+    service.is_ready = lambda service: "up" in service.tail()
+    stack = Stack([[service]], start_timeout_s=60)
+    stack.start()
+    for _ in range(2):
+        stack.on_signal(2, None)
+    began = time.monotonic()
+    stack.stop()
+    assert service.members() == []
+    assert time.monotonic() - began < PATIENCE_S  # the signal, and not the patience, has ended it
 
 
 def test_verbose_shows_each_line_under_its_services_name(

@@ -1,5 +1,6 @@
 """What goes wrong before anything starts is said in a sentence; services get the same addresses and folders."""
 
+import os
 import re
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from redis import Redis
 
 from scripts.first_key import make_first_key
 from scripts.processes import Service, free_port
@@ -23,6 +25,7 @@ from scripts.up import (
     python_services,
     queue_answers,
     require_free_ports,
+    run,
     start,
 )
 
@@ -56,14 +59,42 @@ def test_a_port_that_is_given_twice_is_named() -> None:
 
 
 def test_nothing_is_started_where_a_port_is_taken(taken_port: int, tmp_path: Path) -> None:
-    environment = {"FRONTEND_PORT": str(taken_port), "RUNS_DIR": str(tmp_path / "runs"), "DATA_DIR": str(tmp_path)}
+    folders = {f"{name}_DIR": str(tmp_path / name.lower()) for name in ("RUNS", "DATA", "MODELS")}
+    environment = {"FRONTEND_PORT": str(taken_port), "ENV_FILE": os.devnull, **folders}
     up = subprocess.run(
         [sys.executable, "-m", "scripts.up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert up.returncode == 1
     assert f"Port {taken_port} is taken; set FRONTEND_PORT" in up.stderr
     assert "Traceback" not in up.stderr
-    assert not (tmp_path / "runs").exists()
+    assert not list((tmp_path / "runs" / "logs").iterdir())
+
+
+def test_a_second_stack_is_told_of_the_first_and_not_of_its_ports(taken_port: int, tmp_path: Path) -> None:
+    folders = {f"{name}_dir": tmp_path / name for name in ("runs", "data", "models")}
+    prepared = settings(gateway_port=taken_port, **folders)
+    prepare_folders(prepared)
+    with alone_in(tmp_path / "runs"), pytest.raises(StackError, match="Another stack uses"):
+        run(prepared)
+
+
+def test_an_address_that_is_not_this_machines_is_named_with_its_variable() -> None:
+    with pytest.raises(StackError, match=r"GATEWAY_HOST cannot be 192\.0\.2\.1: "):
+        require_free_ports(settings(gateway_host="192.0.2.1"))
+
+
+def test_the_port_that_is_advised_is_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(StackError, match=r"such as GATEWAY_PORT=(\d+)") as caught:
+            require_free_ports(settings(gateway_port=port))
+    assert "GATEWAY_PORT=65" not in str(caught.value) or port < 65_436
+
+
+def test_a_runs_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".up.lock").mkdir()
+    with pytest.raises(StackError, match=r"The folder .* cannot be used: "), alone_in(tmp_path):
+        pass
 
 
 def test_a_second_stack_in_the_same_runs_folder_is_refused(tmp_path: Path) -> None:
@@ -97,15 +128,21 @@ def test_a_queue_server_that_does_not_answer_is_refused_before_the_start() -> No
 
 
 def test_the_embedded_queue_answers_and_keeps_what_it_was_given(tmp_path: Path) -> None:
-    stack = make_stack(settings(runs_dir=tmp_path))
-    stack.phases = stack.phases[:1]
-    stack.start()
-    (queue,) = stack.services
-    port = queue.command[queue.command.index("--port") + 1]
-    assert queue_answers(f"redis://127.0.0.1:{port}/0")
-    stack.stop()
-    assert (tmp_path / ".queue" / "appendonlydir").is_dir()
-    assert queue.members() == []
+    found = []
+    for value in (b"given", None):
+        stack = make_stack(settings(runs_dir=tmp_path))
+        stack.phases = stack.phases[:1]
+        stack.start()
+        (queue,) = stack.services
+        url = f"redis://127.0.0.1:{queue.command[queue.command.index('--port') + 1]}/0"
+        assert queue_answers(url)
+        with Redis.from_url(url) as connection:
+            if value:
+                connection.set("kept", value)
+            found.append(connection.get("kept"))
+        stack.stop()
+        assert queue.members() == []
+    assert found == [b"given", b"given"]
 
 
 def test_the_first_key_is_shown_once_and_lies_beside_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +191,7 @@ def test_services_that_belong_together_get_the_same_addresses_and_folders(tmp_pa
     environment = given.environment("redis://127.0.0.1:7000/0")
     assert environment["FRONTEND_GATEWAY_URL"] == "http://127.0.0.1:6001"
     assert environment["GATEWAY_HOST"] == "::"
+    assert settings(gateway_host="::1", gateway_port=6001).url("gateway") == "http://[::1]:6001"
     assert {environment[f"{service}_MODELS_DIR"] for service in ("INFERENCE", "GATEWAY", "TRAINER")} == {str(tmp_path)}
     assert environment["TRAINER_RUNS_DIR"] == environment["GATEWAY_RUNS_DIR"] == str(ROOT / "elsewhere")
     assert environment["TRAINER_REDIS_URL"] == environment["GATEWAY_REDIS_URL"] == "redis://127.0.0.1:7000/0"

@@ -1,24 +1,10 @@
-"""What the shared package's tests share: a models folder, and Hypothesis.
-
-Hypothesis has no deadlines (speed is for benchmarks) and takes the same examples each run.
-"""
+"""What the shared package's tests share: a models folder."""
 
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from tests.unit.shared.small_registry import add
-
-settings.register_profile(
-    "shared",
-    deadline=None,
-    derandomize=True,
-    database=None,
-    max_examples=40,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("shared")
 
 
 @pytest.fixture
