@@ -90,7 +90,7 @@ def _diagonal(study: StudyResult, name: str) -> list[str]:
 
 
 def _count_above(study: StudyResult) -> str:
-    """Return how many of the published cells ours reach, for each figure, and how many on the diagonal, in a sentence."""
+    """Return how many of the published cells ours reach, by figure, and how many on the diagonal, in a sentence."""
     parts = []
     for name, words in COLUMNS.items():
         reached = [

@@ -1,8 +1,10 @@
 """The README says what the study says, or the cards where there is no study."""
 
 import re
+import shlex
 from pathlib import Path
 
+from trainer import __main__ as command_line
 from trainer.tables import BEGIN, END, readme_table
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +21,15 @@ def test_every_file_that_it_names_is_there() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_command_of_the_trainer_is_one_that_it_takes() -> None:
+    text = README.replace("\\\n", " ")
+    commands = re.findall(r"^(?:\.venv/bin/)?(?:python|torchrun .*?) -m trainer (.*)$", text, re.MULTILINE)
+    assert len(commands) > 12
+    for command in commands:
+        words = shlex.split(command.replace("<version>", "1").replace("<run>", "a-run"), comments=True)
+        assert command_line._parser().parse_args(words).command == words[0]
 
 
 def test_architecture_stays_short() -> None:

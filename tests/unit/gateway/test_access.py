@@ -132,6 +132,31 @@ def test_a_browser_may_ask_whether_it_may_send_a_key(app: Flask) -> None:
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        ("https://a.example, https://b.example/", "https://a.example", "https://a.example"),
+        ("https://a.example, https://b.example/", "https://b.example", "https://b.example"),
+        ("https://a.example", "https://evil.example", None),
+        ("https://a.example", "https://a.example.evil.example", None),
+        ("", "https://a.example", None),
+        ("*", "https://evil.example", "*"),
+    ],
+)
+def test_web_pages_of_the_origins_that_are_named_may_read_and_no_others(
+    tmp_path: Path, origins: str, origin: str, allowed: str | None
+) -> None:
+    app = make_gateway(tmp_path, cors_origins=origins)
+    preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    for answer in (
+        call(app, "GET", "/healthz", headers={"Origin": origin}),
+        call(app, "OPTIONS", "/v1/jobs", headers=preflight),
+    ):
+        assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+        assert ("Origin" in answer.headers.get("Vary", "")) == (origins != "*")
+    assert ("Access-Control-Allow-Methods" in answer.headers) == (allowed is not None)
+
+
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 

@@ -14,10 +14,12 @@ from torch import nn
 
 from shared.masking import View
 from shared.preprocessing import InputSpec, prepare
+from trainer import export
 from trainer.data import Dataset
 from trainer.errors import ExportError
 from trainer.evaluation import Logits, logits_of, torch_forward
 from trainer.export import (
+    FLOAT_SHARES,
     MAX_ACCURACY_LOSS,
     MIN_AGREEMENT,
     export_model,
@@ -124,6 +126,32 @@ def test_the_first_int8_file_that_agrees_is_shipped_else_float32(exported: tuple
     kinds = Counter(node.op_type for node in onnx.load(path).graph.node)
     assert bool(kinds["QuantizeLinear"]) == (told["shipped"] != "float32")
     assert told["size_bytes"] == path.stat().st_size
+
+
+@pytest.mark.parametrize("refusals", [0, 1, 2, 9])
+def test_file_after_file_is_tried_until_one_agrees_and_float32_is_the_last_resort(
+    refusals: int,
+    learnt: tuple[Path, nn.Module],
+    drawn_data: Dataset,
+    spec: InputSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged: list[str] = []
+
+    def refuse_first(name: str, figures: dict[str, float]) -> None:
+        judged.append(name)
+        if name != "float32" and len(judged) <= 1 + refusals:
+            raise ExportError(f"The {name} file was refused.")
+
+    monkeypatch.setattr(export, "require_parity", refuse_first)
+    told = export_model(learnt[1], spec, drawn_data, "full", tmp_path / "model.onnx")
+    names = ["float32", "int8"]
+    names += [f"int8, first {share:.0%} of the convolutions in float32" for share in FLOAT_SHARES[1:]]
+    assert judged == names[: 2 + refusals] == list(told["parity"])
+    assert told["shipped"] == (judged[-1] if refusals < len(FLOAT_SHARES) else "float32")
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node)
+    assert bool(kinds["QuantizeLinear"]) == (told["shipped"] != "float32")
 
 
 def test_the_shipped_file_gives_the_accuracy_that_was_told_and_lies_alone(

@@ -14,7 +14,7 @@ from shared.model_folder import CARD_FILE, WEIGHTS_FILE, Card, list_models, mode
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobRequest, JobState, StateChange
 from shared.schemas.training import TrainSettings
-from trainer import tasks
+from trainer import runs, tasks
 from trainer.evaluation import Logits
 from trainer.export import onnx_forward
 from trainer.network import MeanOf
@@ -226,6 +226,38 @@ def test_a_fine_tuning_may_not_be_validated_on_what_its_start_has_learnt(
     (begun.path / "checkpoints").mkdir()
     (begun.path / "checkpoints" / "step-000000001.safetensors").touch()  # by a version that did not ask
     assert "checkpoints can be read" in (execute(begun, settings).message or "")
+
+
+def test_an_evaluation_is_a_job_that_goes_on_after_a_stop_and_leaves_a_report(
+    models_dir: Path, drawn_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "STOP_POLL_SECONDS", 0)
+    settings = Settings(
+        data_dir=drawn_dataset.parent, runs_dir=tmp_path, models_dir=models_dir, device="cpu", threads=1
+    )
+    version, _ = next(iter(list_models(models_dir)))
+    run = RunFolder.create(tmp_path, JobRequest(kind="evaluate", dataset=drawn_dataset.name, model=version))
+    answers = run.path / "answers"
+    stopped = execute(run, settings, lambda: len(list(answers.glob("*.npy"))) == 2)
+    assert stopped.state == JobState.INTERRUPTED
+    kept = {file: file.stat().st_mtime_ns for file in answers.glob("*.npy")}
+    assert len(kept) == 2
+
+    end = execute(run, settings)
+
+    assert (end.state, end.model) == (JobState.FINISHED, version)
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+    report = run.path / "report"
+    assert {file.name for file in report.iterdir()} == {
+        "report.html",
+        "metrics.json",
+        "confusion.csv",
+        "predictions.csv",
+    }
+    cells = json.loads((report / "metrics.json").read_text())["cells"]
+    assert [cell["evaluated_on"] for cell in cells] == ["full", "upper", "lower", "left", "right"]
+    assert len((report / "predictions.csv").read_text().splitlines()) == 1 + 5 * 21
+    assert run.job().has_report
 
 
 def test_a_measurement_tells_its_speed_and_the_time_left_without_counting_what_was_kept() -> None:

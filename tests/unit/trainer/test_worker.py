@@ -9,7 +9,7 @@ from redis import Redis
 from rq import Queue, Worker, worker_registration
 from rq.serializers import JSONSerializer
 
-from shared.run_folder import QUEUE_NAMES
+from shared.run_folder import QUEUE_NAMES, RUN_FUNCTION, queue_name
 from shared.schemas.jobs import JobRequest
 from shared.study_plan import create_study
 from trainer.lost_runs import SETTLE_SECONDS, LostRuns
@@ -48,6 +48,14 @@ def test_a_worker_that_was_taken_for_dead_is_listed_again(worker: RunWorker, con
     assert Worker.all(queue=queue) == []
     worker.heartbeat()
     assert [each.name for each in Worker.all(queue=queue)] == [worker.name]
+
+
+def test_a_short_job_is_taken_before_a_training_that_came_first(worker: RunWorker, connection: Redis) -> None:
+    queues = {name: Queue(name, connection=connection, serializer=JSONSerializer) for name in QUEUE_NAMES}
+    for run_id, kind in (("training", "train"), ("evaluation", "evaluate")):
+        queues[queue_name(kind)].enqueue(RUN_FUNCTION, args=(run_id,), job_id=run_id)
+    taken = [worker.dequeue_job_and_maintain_ttl(1) for _ in range(2)]  # type: ignore[no-untyped-call]
+    assert [found[0].id for found in taken if found] == ["evaluation", "training"]
 
 
 def test_parts_whose_study_was_never_made_are_left_alone(connection: Redis, tmp_path: Path) -> None:

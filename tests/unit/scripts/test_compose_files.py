@@ -1,0 +1,46 @@
+"""The compose files set what somebody reads, build what there is, and publish nothing beyond this machine."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.stack_settings import ROOT
+from tests.unit.scripts.test_env_example import MODULES, variables
+
+FILES = sorted(ROOT.glob("docker-compose*.yml"))
+OURS = re.compile(r"(?:GATEWAY|INFERENCE|FRONTEND|TRAINER)_\w+")
+KEYS_SETTINGS = {"GATEWAY_ADMIN_KEY", "GATEWAY_KEYS_FILE"}
+
+
+def services(name: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / name).read_text())["services"]
+    return found
+
+
+@pytest.mark.parametrize("name", [file.name for file in FILES])
+def test_every_variable_that_is_set_is_a_setting(name: str) -> None:
+    known = {variable for module in MODULES for variable in variables(module)} | KEYS_SETTINGS
+    given = {name for service in services(name).values() for name in service.get("environment", {})}
+    assert {name for name in given if OURS.fullmatch(name)} <= known
+
+
+@pytest.mark.parametrize("name", [file.name for file in FILES])
+def test_every_image_that_is_built_has_its_target(name: str) -> None:
+    targets = set(re.findall(r"^FROM \S+ AS (\w+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    built = [service["build"]["target"] for service in services(name).values() if "build" in service]
+    assert set(built) <= targets
+
+
+@pytest.mark.parametrize("name", [file.name for file in FILES])
+def test_ports_are_published_on_the_loopback_alone(name: str) -> None:
+    ports = [port for service in services(name).values() for port in service.get("ports", [])]
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_of_the_services_the_gateway_alone_gets_the_admin_key() -> None:
+    given = {name: service.get("environment", {}) for name, service in services("docker-compose.yml").items()}
+    with_env_file = {name for name, service in services("docker-compose.yml").items() if service.get("env_file")}
+    blanked = {name for name, environment in given.items() if environment.get("GATEWAY_ADMIN_KEY") == ""}
+    assert with_env_file - blanked == {"gateway"}
