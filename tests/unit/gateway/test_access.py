@@ -85,7 +85,7 @@ def test_jobs_are_open_to_train_keys_and_everything_else_to_admins_alone(app: Fl
         for role, key in role_keys.items():
             answer = call(app, method, path, key)
             if role.allows(needed):
-                assert answer.status_code not in (401, 403), (rule, role)
+                assert answer.status_code not in (401, 403, 500), (rule, role)
             else:
                 assert error_code(answer, 403) == "key_role", (rule, role)
                 assert f"needs the role {needed}" in answer.text
