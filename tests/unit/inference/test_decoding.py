@@ -1,6 +1,9 @@
 """Every picture that people have is read upright; everything else is refused with a reason."""
 
 import base64
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,6 +113,25 @@ def test_a_picture_larger_than_a_strip_has_the_colours_of_a_small_one(mode: str)
     expected = np.asarray(on_black(image).convert("RGB"))
     np.testing.assert_array_equal(picture.rgb, expected)
     np.testing.assert_array_equal(picture.rgb[:8], picture.rgb[-8:])
+
+
+def peak(file: Path) -> int:
+    """Return the most memory that a process of its own takes to decode a picture, in the system's unit."""
+    code = (
+        "import resource, sys; from services.inference.decoding import Limits, decode_bytes; "
+        "picture = decode_bytes(open(sys.argv[1], 'rb').read(), Limits(10**8, 10**8), 'image'); "
+        "picture.rgb, print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+def test_a_large_picture_takes_no_more_memory_for_its_bits_or_its_transparency(tmp_path: Path) -> None:
+    taken = {}
+    for mode in ("RGB", "RGBA", "LA", "I;16"):
+        Image.new(mode, (4000, 4000)).save(tmp_path / "picture.png", compress_level=1)
+        taken[mode] = peak(tmp_path / "picture.png")
+    assert max(taken.values()) < 1.25 * taken["RGB"], taken
 
 
 def test_sixteen_bits_with_a_transparent_value_are_read() -> None:
