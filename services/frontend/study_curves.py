@@ -13,13 +13,13 @@ from services.frontend.study_words import NAMES, hundredths, interval
 from shared.schemas.wire import SLOTS
 from shared.study import Calibration, Corruption, Curve, Estimate, Recovery, Robustness, RobustnessPoint
 
-MEAN_DASHES: Final = {"macro": [9, 3, 2, 3], "micro": [6, 3], "weighted": [2, 2]}
+MEAN_DASHES: Final = {"macro": [4, 2, 1, 2], "micro": [6, 3], "weighted": [2, 2]}
 """All means are dashed, since their gray is close to that of the emotion neutral."""
 UNDAMAGED: Final = "Undamaged"
 NATIVE_PIXELS: Final = 48.0
 """A side of FER2013's faces: where undamaged ones stand among lower resolutions."""
-NARROW: Final[dict[str, Any]] = {"labelLimit": 130, "labelPadding": 8}
-"""Room for names of two lines, on a phone too."""
+NARROW: Final[dict[str, Any]] = {"labelLimit": 150, "labelPadding": 8, "labelOffset": -6}
+"""Room for names of two lines, on a phone too; their middle beside what they name."""
 PERCENT: Final = alt.Axis(format="%", tickCount=5)
 UNIT: Final = alt.Scale(domain=[0, 1], nice=False)
 
@@ -44,7 +44,7 @@ def class_curves(
     ]
     colours = [EMOTION_COLOURS.get(curve.name, MEAN_COLOUR) for curve in curves]
     dashes = [MEAN_DASHES.get(curve.name, [1, 0]) for curve in curves]
-    legend = alt.Legend(title=None, orient="bottom", columns=3, symbolType="stroke", symbolStrokeWidth=3)
+    legend = alt.Legend(title=None, orient="bottom", columns=2, symbolType="stroke", symbolStrokeWidth=3)
     brought = alt.selection_point(fields=["curve"], bind="legend")
     domain = list(names.values())
     lines = (

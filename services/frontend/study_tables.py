@@ -41,7 +41,16 @@ def damage_kinds(damage: Robustness) -> Iterator[tuple[str, float, str, str]]:
     yield "none", 0.0, "Undamaged", ""
     for each in damage.corruptions:
         for level in each.severities:
-            yield each.name, level, each.title, f"{level:g} {each.unit}" if len(each.severities) > 1 else ""
+            yield each.name, level, each.title, severity_words(level, each.unit) if len(each.severities) > 1 else ""
+
+
+def severity_words(level: float, unit: str) -> str:
+    """Return a severity in words: "10 % of the area", "σ 8 gray levels", "24 pixels a side"."""
+    if unit.startswith("share of "):
+        return f"{level * 100:g} % {unit.removeprefix('share ')}"
+    if unit.startswith("deviation in "):
+        return f"σ {level:g} {unit.removeprefix('deviation in ')}"
+    return f"{level:g} {unit}"
 
 
 def points_of(damage: Robustness, model: str) -> dict[tuple[str, float], RobustnessPoint]:

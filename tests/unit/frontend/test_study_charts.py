@@ -122,7 +122,7 @@ def test_one_model_under_all_damage_is_one_plot_and_one_table(example: StudyResu
     rows = rows_of(study_curves.robustness_of(damage, "upper"), layer=1)
     table = study_tables.damage_of_rows(damage, "upper")
 
-    assert [row["damage"] for row in rows][:2] == ["Undamaged", "Random rectangle, 0.1 share of the area"]
+    assert [row["damage"] for row in rows][:2] == ["Undamaged", "Random rectangle, 10 % of the area"]
     assert len(rows) == len(table) == 5
     points = study_tables.points_of(damage, "upper")
     sunglasses, whole = points["sunglasses", 1], points["none", 0]

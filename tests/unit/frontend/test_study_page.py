@@ -171,9 +171,9 @@ def test_damage_is_a_table_too_and_the_sample_is_told(gateway: SmallGateway, exa
     rows = study_tables.damage_rows(damage)
     assert [(row["Damage"], row["Severity"]) for row in rows] == [
         ("Undamaged", ""),
-        ("Random rectangle", "0.1 share of the area"),
-        ("Random rectangle", "0.3 share of the area"),
-        ("Random rectangle", "0.5 share of the area"),
+        ("Random rectangle", "10 % of the area"),
+        ("Random rectangle", "30 % of the area"),
+        ("Random rectangle", "50 % of the area"),
         ("Sunglasses", ""),
     ]
     point = next(one for one in damage.points if (one.model, one.corruption) == ("upper", "sunglasses"))
