@@ -186,7 +186,7 @@ def main() -> None:
     if threads := given.pop("threads"):
         torch.set_num_threads(threads)
     settings = TrainSettings.model_validate(given)
-    if faces * settings.epochs < turn * settings.batch_size:
+    if Plan(settings, "five", faces).steps < turn:
         parser.error("--faces and --epochs must give at least as many steps as --turn")
     words = choose_arithmetic(settings.precision, device).describe()
     described = ", ".join(f"{key} {value}" for key, value in words.items())

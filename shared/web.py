@@ -98,14 +98,16 @@ class ApiError(HalffaceError):
 
 
 class JsonRequest(Request):
-    """A request whose JSON may be nested as deep as anybody likes: it is refused as what cannot be read."""
+    """A request whose JSON may be nested as deep, or be as long, as anybody likes: it is refused with a reason."""
 
     def get_json(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the parsed body; see Flask."""
+        """Return the parsed body; see Flask. Raises ApiError: 422 `invalid`, see `_require_few_entries`."""
         try:
-            return super().get_json(*args, **kwargs)
+            data = super().get_json(*args, **kwargs)
         except RecursionError as error:
             raise BadRequest from error
+        _require_few_entries(data)
+        return data
 
 
 def current_request_id() -> str:
@@ -138,7 +140,7 @@ def _require_few_entries(data: Any) -> None:
     for name, value in ((None, data), *fields):
         if isinstance(value, list | dict) and len(value) > MOST_ENTRIES:
             subject = f"The field {name}" if name else "The request"
-            message = f"{subject} has more than {MOST_ENTRIES:,} entries; send fewer."
+            message = f"{subject} has more entries than anything here takes; send far fewer."
             raise ApiError(status=422, code="invalid", message=message, field=name)
 
 

@@ -252,6 +252,8 @@ def _reopened(runs_dir: Path, run_id: str, data: Path | None) -> RunFolder:
 def main() -> int:
     """Do what the command line asks; return the exit status."""
     arguments = _parser().parse_args()
+    if getattr(arguments, "data", None):
+        arguments.data = arguments.data.expanduser()  # as make gives it
     try:
         return _command(arguments, Settings())
     except ValidationError as error:

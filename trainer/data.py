@@ -134,20 +134,20 @@ def _apart_from(test: list[FaceImage], train: list[FaceImage], threshold: float)
 def _split(images: list[FaceImage], share: float, threshold: float) -> tuple[list[FaceImage], list[FaceImage]]:
     """Return (training, validation): what is held out and nearly a training image becomes one, and what is nearly that.
 
-    Of a class of which all would, all stay held out.
+    Of a class of which all that are left would, they stay held out.
     """
     held_out = validation_digests(images, share)
     train = [image for image in images if image.digest not in held_out]
     validation = [image for image in images if image.digest in held_out]
-    near, newest = np.zeros(len(validation), dtype=bool), train
+    near, held = np.zeros(len(validation), dtype=bool), np.ones(len(validation), dtype=bool)
+    newest = train
     while newest:
-        found = (_similarity(validation, newest) >= threshold) & ~near
-        newest = [image for image, is_new in zip(validation, found, strict=True) if is_new]
-        near |= found
-    apart = {image.label for image, is_near in zip(validation, near, strict=True) if not is_near}
-    moves = [is_near and image.label in apart for image, is_near in zip(validation, near.tolist(), strict=True)]
-    moved = [image for image, is_moved in zip(validation, moves, strict=True) if is_moved]
-    return [*train, *moved], [image for image, is_moved in zip(validation, moves, strict=True) if not is_moved]
+        near |= _similarity(validation, newest) >= threshold
+        apart = {image.label for image, keeps in zip(validation, held & ~near, strict=True) if keeps}
+        moves = held & near & np.array([image.label in apart for image in validation], dtype=bool)
+        newest = [image for image, is_moved in zip(validation, moves, strict=True) if is_moved]
+        train, held = [*train, *newest], held & ~moves
+    return train, [image for image, keeps in zip(validation, held, strict=True) if keeps]
 
 
 def _similarity(images: list[FaceImage], others: list[FaceImage]) -> npt.NDArray[np.float32]:

@@ -19,7 +19,7 @@ from services.gateway.run_reader import WAITING, RunReader, read, readable
 from shared.errors import RunFolderError
 from shared.run_folder import RunFolder, RunState, utc_now
 from shared.schemas.jobs import OPEN_STATES, Deleted, Job, JobRequest, JobState
-from shared.schemas.training import SPLIT
+from shared.schemas.training import IMAGENET, SPLIT
 from shared.study_plan import create_study
 from shared.web import ApiError
 
@@ -262,8 +262,9 @@ class Runs:
 
 
 def _agrees(asked: JobRequest, stored: JobRequest) -> bool:
-    """Return whether a request asks for what is stored; what it leaves open may be anything."""
-    untold = set(SPLIT) - asked.settings.model_fields_set
+    """Return whether a request asks for what is stored; what a fine-tuning leaves to its start may be anything."""
+    is_fine_tuning = asked.base_model not in (None, IMAGENET)
+    untold = set(SPLIT) - asked.settings.model_fields_set if is_fine_tuning else set()
     settings = asked.settings.model_copy(update={name: getattr(stored.settings, name) for name in untold})
     return stored == asked.model_copy(update={"settings": settings})
 

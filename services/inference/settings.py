@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(33_554_432, ge=1)
     max_image_bytes: int = Field(10_485_760, ge=1, description="Largest file of one picture.")
     max_pixels: int = Field(40_000_000, ge=1, description="Most pixels of one picture.")
-    max_images: int = Field(16, ge=1, description="Most pictures of one request.")
+    max_images: int = Field(16, ge=1, le=1000, description="Most pictures of one request.")
     max_faces: int = Field(50, ge=1, description="Most faces read in one picture, the largest first.")
     log_level: str = Field("INFO", pattern=r"^(?i:debug|info|warning|error|critical)$")
 

@@ -296,6 +296,15 @@ def test_a_key_is_its_jobs_whatever_became_of_the_version_that_completed_its_req
             runs.start(a_fine_tuning("first/3", other), idempotency_key="mine")
 
 
+@pytest.mark.parametrize("kind", ["train", "study"])
+def test_a_key_of_a_training_that_starts_from_nothing_is_for_its_settings_alone(runs: Runs, kind: str) -> None:
+    asked = {"kind": kind, "dataset": "faces.zip"}
+    told = {**asked, "settings": {"validation_share": 0.2, "duplicate_similarity": 1.01}}
+    runs.start(JobRequest.model_validate(told), idempotency_key="mine")
+    with pytest.raises(ApiError, match="asks for something else"):
+        runs.start(JobRequest.model_validate(asked), idempotency_key="mine")
+
+
 def test_a_teacher_teaches_unless_its_share_of_the_loss_is_given() -> None:
     asked: dict[str, Any] = {"dataset": "faces.zip", "base_model": "first/1", "teacher": "first/1"}
     assert JobRequest.model_validate(asked).settings.distill_weight == TAUGHT_SHARE > 0

@@ -1,7 +1,7 @@
 """A face is cut square, from where it is, whatever its box."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.inference.cropping import CROP_SIDE, box_inside, crop_square
@@ -15,6 +15,7 @@ images = st.tuples(st.integers(1, 80), st.integers(1, 80)).map(
 )
 
 
+@settings(max_examples=200)
 @given(image=images, box=boxes)
 def test_a_crop_is_square_and_holds_only_pixels_of_the_image(image: np.ndarray, box: FaceBox) -> None:
     crop = crop_square(image, box)
@@ -24,6 +25,7 @@ def test_a_crop_is_square_and_holds_only_pixels_of_the_image(image: np.ndarray, 
     assert set(np.unique(crop)) <= set(np.unique(image))
 
 
+@settings(max_examples=200)
 @given(image=images, box=boxes)
 def test_a_box_is_shown_inside_of_its_image(image: np.ndarray, box: FaceBox) -> None:
     height, width = image.shape

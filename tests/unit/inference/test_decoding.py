@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -199,6 +199,7 @@ def test_a_file_that_is_too_large_is_refused() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@settings(max_examples=200)
 @given(kind=st.sampled_from(["JPEG", "PNG", "WEBP", "BMP"]), place=st.floats(0, 0.999), byte=st.integers(0, 255))
 def test_a_changed_byte_gives_a_picture_or_a_reason(kind: str, place: float, byte: int) -> None:
     data = bytearray(encode(FACE, kind))
@@ -209,6 +210,7 @@ def test_a_changed_byte_gives_a_picture_or_a_reason(kind: str, place: float, byt
     assert picture is None or picture.rgb.shape == (*picture.gray.shape, 3)
 
 
+@settings(max_examples=200)
 @given(head=st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"BM"]), rest=st.binary())
 def test_any_bytes_after_a_known_beginning_give_a_reason(head: bytes, rest: bytes) -> None:
     assert picture_or_reason(head + rest) is None

@@ -1,5 +1,6 @@
 """Whether relatives of test images in the training helped: groups beside what their emotions let expect."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.leak_left import BANDS, groups, table
+from scripts.leak_left import BANDS, groups, rise, table
 from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import read_active, write_active
@@ -49,6 +50,17 @@ def test_each_group_stands_beside_the_clean_recalls_of_its_emotions() -> None:
     assert "| 0.93 or more | no | 4 | 50.0 | 66.7 | -16.7 |" in table(found)
 
 
+def test_the_rise_is_what_the_groups_above_the_least_similar_read_better() -> None:
+    labels = [0] * 400
+    close = np.array([0.5] * 200 + [0.95] * 200, np.float32)
+    clean = np.ones(400, bool)
+    right = np.array(([True] * 5 + [False] * 5) * 20 + ([True] * 8 + [False] * 2) * 20)
+    points, low, high = rise(answers_of(right, labels), close, clean)
+    assert points == pytest.approx(100 * (0.8 - 0.5) / 2)  # of half of the images
+    assert 0 < low < points < high
+    assert rise(answers_of(right[::-1].copy(), labels), close, clean)[2] < 0
+
+
 def test_the_table_of_a_study_is_printed_and_other_data_refused(
     models_dir: Path, drawn_dataset: Path, tmp_path: Path
 ) -> None:
@@ -62,7 +74,8 @@ def test_the_table_of_a_study_is_printed_and_other_data_refused(
     settings = Settings(models_dir=models, runs_dir=tmp_path / "runs", threads=1)
     measure_released(settings, drawn_dataset, tmp_path / "cache", lambda done, total: None, 1)
     done = subprocess.run([*command, drawn_dataset], capture_output=True, text=True, check=True)
-    rows = [line.split(" | ") for line in done.stdout.splitlines()[2:]]
+    rows = [line.split(" | ") for line in done.stdout.splitlines()[2:] if line.startswith("|")]
+    assert re.search(r"All above the least similar ones: -?\d+\.\d points .* \(-?\d+\.\d to -?\d+\.\d\)", done.stdout)
     assert sum(int(row[2]) for row in rows) == 21
     assert len(rows) <= 2 * len(BANDS)
 

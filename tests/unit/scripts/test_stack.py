@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import stack as stack_module
 from scripts.processes import Service
 from scripts.stack import PATIENCE_S, RESTARTS, Stack, StackError
 
@@ -100,7 +101,17 @@ def test_a_signal_keeps_what_has_ended_from_being_started_again(make_service: Ma
     assert ended.members() == []
 
 
-def test_a_second_signal_ends_the_patience_also_if_it_came_before_the_stop(make_service: MakeService) -> None:
+def test_signals_that_come_together_are_one_wish() -> None:
+    stack = Stack([], start_timeout_s=60)
+    for _ in range(3):
+        stack.on_signal(15, None)
+    assert stack.signals == 1
+
+
+def test_a_second_signal_ends_the_patience_also_if_it_came_before_the_stop(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack_module, "ONE_WISH_S", -1)
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)"
     service = make_service("frontend", f"{stubborn}; {SLEEPER}")
     service.is_ready = lambda service: "up" in service.tail()

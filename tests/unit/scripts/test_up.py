@@ -1,5 +1,6 @@
 """What goes wrong before anything starts is said in a sentence; services get the same addresses and folders."""
 
+import errno
 import os
 import re
 import socket
@@ -13,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 from redis import Redis
 
+from scripts import up as up_module
 from scripts.first_key import make_first_key
 from scripts.processes import Service, free_port
 from scripts.stack import Stack, StackError
@@ -83,12 +85,29 @@ def test_an_address_that_is_not_this_machines_is_named_with_its_variable() -> No
         require_free_ports(settings(gateway_host="192.0.2.1"))
 
 
-def test_the_port_that_is_advised_is_one() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        with pytest.raises(StackError, match=r"such as GATEWAY_PORT=(\d+)") as caught:
-            require_free_ports(settings(gateway_port=port))
-    assert "GATEWAY_PORT=65" not in str(caught.value) or port < 65_436
+@pytest.mark.parametrize(
+    ("number", "port", "sentence"),
+    [
+        (errno.EADDRINUSE, 65_500, "such as GATEWAY_PORT=65400 make up"),
+        (errno.EADDRINUSE, 5001, "such as GATEWAY_PORT=5101 make up"),
+        (errno.EACCES, 80, "set GATEWAY_PORT to one from 1024 on"),
+    ],
+)
+def test_the_port_that_is_advised_is_one_that_can_be_had(
+    number: int, port: int, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble = OSError(number, os.strerror(number))
+    monkeypatch.setattr(up_module, "why_not_free", lambda host, asked: trouble if asked == port else None)
+    with pytest.raises(StackError, match=sentence):
+        require_free_ports(settings(gateway_port=port))
+
+
+def test_a_file_of_settings_that_is_not_there_is_named(tmp_path: Path) -> None:
+    environment = {"ENV_FILE": str(tmp_path / "absent.env"), "RUNS_DIR": str(tmp_path / "runs")}
+    up = subprocess.run(
+        [sys.executable, "-m", "scripts.up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (up.returncode, up.stderr) == (1, f"There is no {tmp_path / 'absent.env'}, which ENV_FILE names.\n")
 
 
 def test_a_runs_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -116,12 +116,25 @@ def test_json_that_is_nested_too_deep_is_refused_as_what_cannot_be_read(caplog: 
 )
 def test_more_entries_than_anybody_needs_are_refused_before_each_is_judged(body: object, field: str | None) -> None:
     app = make_app("many", title="Many", description="For tests.")
-    app.post("/orders")(lambda: {"count": parse(Order, request.get_json()).count})
 
-    error = error_of(app.test_client().post("/orders", json=body), 422).error
+    @app.post("/parsed")
+    def parsed() -> dict[str, object]:
+        return {"count": parse(Order, request.get_json()).count}
 
-    assert (error.code, error.field) == ("invalid", field)
-    assert "more than 1,000 entries" in error.message
+    @app.post("/input")
+    @app.input(Order)
+    def taken(json_data: Order) -> dict[str, object]:
+        return {"count": json_data.count}
+
+    @app.post("/form")
+    def form() -> dict[str, object]:
+        return {"count": parse(Order, body).count}
+
+    for path in ("/parsed", "/input", "/form"):
+        error = error_of(app.test_client().post(path, json=body if path != "/form" else None), 422).error
+
+        assert (error.code, error.field) == ("invalid", field)
+        assert "more entries than anything here takes" in error.message
 
 
 def test_a_long_text_in_a_form_is_no_matter_of_size_below_the_limit() -> None:

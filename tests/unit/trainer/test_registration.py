@@ -69,8 +69,9 @@ def test_what_a_run_began_with_is_not_written_over_where_it_goes_on_elsewhere(tm
     assert json.loads((run.path / ORIGIN_FILE).read_text()) == {"device": "cuda"}
 
 
-def test_the_cards_command_asks_for_the_same_training_again(tmp_path: Path) -> None:
-    settings = TrainSettings(epochs=3, learning_rate=2e-4, flip=False, class_weights=True, grow_from=32)
+@pytest.mark.parametrize("told", [{}, {"distill_weight": 0.0}, {"distill_weight": 0.3}])
+def test_the_cards_command_asks_for_the_same_training_again(told: dict[str, float], tmp_path: Path) -> None:
+    settings = TrainSettings(epochs=3, learning_rate=2e-4, flip=False, class_weights=True, grow_from=32, **told)
     named = {"base_model": "full/1", "teacher": "full/1", "second_teacher": "any/1"}
     asked = JobRequest(dataset="faces.zip", view="upper", name="mine", **named, settings=settings)
     command = command_of(asked).split()

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.dataset_images import pixel_digest
+from shared.dataset_images import FaceImage, pixel_digest
 from shared.errors import DatasetError
 from shared.labels import LABEL_INDEX, LABELS
 from tests.unit.trainer.dataset_files import Picture, pictures, png, write_csv, write_folder, write_zip
+from trainer import data as data_module
 from trainer.data import Dataset, LeftOut, Part, load_dataset
 from trainer.duplicates import similarity
 
@@ -187,6 +188,28 @@ def test_a_class_of_which_all_would_become_training_images_stays_held_out_whole(
     others = [image for image in pictures(size=12) if image.label != "sad" or image.split == "test"]
     data = load_dataset(write_zip(tmp_path / "data.zip", [*others, *alike]), size=12, validation_share=0.3)
     assert data.validation.counts()["sad"] == 3
+
+
+def test_what_is_nearly_an_image_that_stays_held_out_stays_too_and_a_class_keeps_its_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the sad ones all are nearly training images; the happy one is like one of these, the angry are a chain."""
+    likes = {"t": {"s1", "s2", "a1"}, "s1": {"h1"}, "a1": {"a2"}}
+
+    def similarity_of(images: list[FaceImage], others: list[FaceImage]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        like = {name for other in others for name in likes.get(other.name, set())}
+        return np.array([image.name in like for image in images], np.float32)
+
+    def image(name: str, label: str) -> FaceImage:
+        return FaceImage("train", label, name, np.zeros((1, 1), np.uint8), name)
+
+    held_out = [image("s1", "sad"), image("s2", "sad"), image("h1", "happy"), image("h2", "happy")]
+    held_out += [image("a1", "angry"), image("a2", "angry")]
+    monkeypatch.setattr(data_module, "_similarity", similarity_of)
+    monkeypatch.setattr(data_module, "validation_digests", lambda images, share: {each.digest for each in held_out})
+    train, validation = data_module._split([image("t", "fear"), *held_out], 0.5, 0.9)
+    assert [each.name for each in train] == ["t", "a1"]
+    assert [each.name for each in validation] == ["s1", "s2", "h1", "h2", "a2"]
 
 
 def test_training_images_that_equal_a_test_image_are_left_out_and_counted(
