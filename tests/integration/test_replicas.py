@@ -124,7 +124,7 @@ def test_a_replica_is_killed_under_load_and_every_request_is_answered(stack: Sta
         stack.first.kill()
         answered = [status.result(PATIENCE_S) for status in statuses]
 
-    assert min(shares) > 0, "both replicas get requests"
+    assert min(shares) >= before // 4, "both replicas get requests"
     assert answered == [200] * total
     assert stack.second.predictions() > total // 2, "the other one takes over"
     assert requests.get(f"{stack.url}/readyz", timeout=60).status_code == 200

@@ -57,8 +57,9 @@ def _robustness(study: StudyResult) -> str:
         [escape(words), *(percent(_accuracy(found.get((slot, name, level)))) for slot in SLOTS)]
         for name, level, words in kinds
     ]
-    images = study.protocol.subsets[Subset.ALL]
-    which = f"all {images:,} test images" if damage.images in (None, images) else _sample_words(damage.images)
+    everything = study.protocol.subsets[Subset.ALL]
+    images = damage.images or everything
+    which = f"{images:,} test images, drawn at random" if images < everything else f"all {images:,} test images"
     told = (
         f"<p>Accuracy on {which}, the same for all; each model sees the damaged faces in its own view, but diagonal "
         "halves whole. The model any met the diagonals in training; a version that started from another one has seen "
@@ -66,10 +67,6 @@ def _robustness(study: StudyResult) -> str:
     )
     plots = "".join(_plot(one, damage.points) for one in damage.corruptions if len(one.severities) > 1)
     return f"{told}{table(['damage', *SLOTS], rows)}<div class='charts'>{plots}</div>"
-
-
-def _sample_words(images: int | None) -> str:
-    return f"{images:,} test images, drawn at random"
 
 
 def _damage_words(corruption: Corruption, severity: float) -> str:

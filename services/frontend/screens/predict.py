@@ -33,10 +33,11 @@ def show() -> None:
         with right:
             st.info("Give a picture of a face, and what each model reads appears here.", icon=":material/add_a_photo:")
         return
+    asked = f"{hashlib.sha256(picture.content).hexdigest()}-{options}"
     with right:
-        answer = _answer(picture, options)
+        answer = _answer(picture, options, asked)
     if answer is not None:
-        _show_answer(picture, options, answer, right)
+        _show_answer(picture, answer, asked, right)
 
 
 def _options() -> Options:
@@ -53,13 +54,12 @@ def _options() -> Options:
     return Options(Detect.NEVER if whole else Detect.AUTO, mask=not covered)
 
 
-def _answer(picture: Picture, options: Options) -> PredictAnswer | None:
-    """Return the gateway's answer, asked once for each picture and options; None if the picture is refused."""
-    key = (hashlib.sha256(picture.content).hexdigest(), options)
-    kept_key, kept = st.session_state.get(prediction_view.ANSWER, (None, None))
-    if kept_key != key:
+def _answer(picture: Picture, options: Options, asked: str) -> PredictAnswer | None:
+    """Return the gateway's answer, once for each `asked`, picture and options; None if the picture is refused."""
+    kept_for, kept = st.session_state.get(prediction_view.ANSWER, (None, None))
+    if kept_for != asked:
         kept = _ask(picture, options)
-        st.session_state[prediction_view.ANSWER] = (key, kept)
+        st.session_state[prediction_view.ANSWER] = (asked, kept)
     if isinstance(kept, PredictAnswer):
         return kept
     st.error(str(kept), icon=":material/broken_image:")
@@ -75,12 +75,10 @@ def _ask(picture: Picture, options: Options) -> PredictAnswer | str:
             return str(error)
 
 
-def _show_answer(
-    picture: Picture, options: Options, answer: PredictAnswer, place: st.delta_generator.DeltaGenerator
-) -> None:
+def _show_answer(picture: Picture, answer: PredictAnswer, asked: str, place: st.delta_generator.DeltaGenerator) -> None:
     image = answer.images[0]
     with place:
-        chosen = prediction_view.choose_face(image, f"{hashlib.sha256(picture.content).hexdigest()[:16]}-{options}")
+        chosen = prediction_view.choose_face(image, asked)
         prediction_view.show_picture(picture.content, image, chosen)
         if not image.faces:
             st.warning(prediction_view.WITHOUT_FACE, icon=":material/face_retouching_off:")
