@@ -84,7 +84,8 @@ def test_a_version_may_average_over_mirror_images_and_sizes_and_be_exported_agai
     drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path
 ) -> None:
     settings = settings_in(tmp_path, drawn_folder)
-    averaging = quick_settings.model_copy(update={"mirror_average": True, "validation_share": 0.3})
+    told = {"epochs": 2, "mirror_average": True, "validation_share": 0.3, "duplicate_similarity": 1.01}
+    averaging = quick_settings.model_copy(update=told)  # drawn faces are alike: few would be left to compare on
 
     def done(**asked: Any) -> Card:
         run = RunFolder.create(settings.runs_dir, JobRequest(dataset=drawn_folder.name, **asked))
@@ -97,7 +98,8 @@ def test_a_version_may_average_over_mirror_images_and_sizes_and_be_exported_agai
         forward = onnx_forward(model_path(settings.models_dir, card.id) / card.file, threads=1)
         faces = np.random.default_rng(0).normal(size=(5, 3, card.input.size, card.input.size)).astype(np.float32)
         assert forward(faces[:1]).shape == (1, 7)
-        return bool(np.allclose(forward(faces), forward(faces[..., ::-1].copy()), atol=1e-3))
+        answered, mirrored = forward(faces), forward(faces[..., ::-1].copy())
+        return bool(np.abs(answered - mirrored).max() < 6.5e-3 * np.abs(answered).max())  # int8 rounds in steps
 
     made = done(view="left", settings=averaging)
     assert is_mirrored(made)
