@@ -37,6 +37,7 @@ def base_step(study: JobRequest) -> Step:
     """Return the first training: whole faces, from random weights, with the study's own settings."""
     nothing_before = {
         "distill_weight": 0.0,
+        "fixed_teacher": False,
         "freeze_statistics": False,
         "start_share": 0.0,
     }  # neither a teacher nor a version to start from

@@ -102,7 +102,7 @@ class Blend:
         return batch if self.share == 1 else torch.lerp(batch[self.partners.to(batch.device)], batch, self.share)
 
     def loss(self, criterion: Callable[[Tensor, Tensor], Tensor], logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of `logits` (N, 7) against both labels, int64 (N,), by their shares."""
+        """Return the loss of `logits` (N, 7) against the `labels` of both faces, one a row, by their shares."""
         own = criterion(logits, labels)
         if self.share == 1:
             return own

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -23,6 +24,7 @@ from shared.study_answers import STUDY_ANSWERS_FILE, write_answers
 from trainer.data import Dataset, load_dataset
 from trainer.distributed import ALONE, Group
 from trainer.errors import BaseModelError, Stopped
+from trainer.evaluation import Logits
 from trainer.export import ExportSettings
 from trainer.network import MeanOf, load_base, load_version, network_of, shape_of
 from trainer.registration import Origin, command_of, describe_training, register
@@ -152,11 +154,9 @@ def train_network(work: Work) -> str:
     with work.stoppable("fetching the weights to start from"):
         if request.base_model:
             load_base(network, request.settings.architecture, request.base_model, models_dir)
-        teachers = [load_version(models_dir, name) for name in (request.teacher, request.second_teacher) if name]
+        teacher = _teacher(work, data)
     plan = Plan(request.settings, request.view, len(data.train))
-    trained = train(
-        plan, data, network, work.device, work.run.path, work.hooks, MeanOf(teachers) if teachers else None, work.group
-    )
+    trained = train(plan, data, network, work.device, work.run.path, work.hooks, teacher, work.group)
     if not work.group.leads:
         return ""
     origin = Origin(
@@ -167,6 +167,24 @@ def train_network(work: Work) -> str:
         training=describe_training(work.run, request),
     )
     return work.register(origin, data, trained, ExportSettings(threads=work.settings.threads))
+
+
+def _teacher(work: Work, data: Dataset) -> nn.Module | Logits | None:
+    """Return what teaches, as `train` takes it: several teachers' mean; None if nobody does."""
+    request, models_dir = work.request, work.settings.models_dir
+    names = [name for name in (request.teacher, request.second_teacher) if name]
+    if not names:
+        return None
+    if not request.settings.fixed_teacher:
+        return MeanOf([load_version(models_dir, name) for name in names])
+    readers = [open_reader(models_dir, "full", name, work.settings.threads) for name in names]
+    answers = work.answers(len(readers) * len(data.train))
+    if not work.group.leads:
+        work.group.wait()  # the leader asks, and the others read what it has kept
+    logits = [answers.logits(reader, data.train.faces, frozenset()) for reader in readers]
+    if work.group.leads:
+        work.group.wait()
+    return np.mean(logits, axis=0, dtype=np.float32)
 
 
 def _require_held_out(request: JobRequest, data: Dataset, models_dir: Path) -> None:

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from trainer.data import Dataset
 from trainer.devices import choose_arithmetic
 from trainer.distributed import ALONE, Group
 from trainer.errors import CheckpointError, DivergedError, Stopped
-from trainer.evaluation import accuracy, cross_entropy, logits_of, torch_forward
+from trainer.evaluation import Logits, accuracy, cross_entropy, logits_of, torch_forward
 from trainer.network import as_served, between, freeze_statistics
 from trainer.optimisation import average_of, build_optimizer, class_weights, distillation, learning_rate
 from trainer.plan import Plan
@@ -71,7 +72,7 @@ class Run:
         network: nn.Module,
         device: torch.device,
         folder: Path,
-        teacher: nn.Module | None = None,
+        teacher: nn.Module | Logits | None = None,
         group: Group = ALONE,
     ) -> None:
         self.plan, self.data, self.device, self.folder, self.group = plan, data, device, folder, group
@@ -81,7 +82,8 @@ class Run:
         kept = self.network.state_dict() if plan.settings.start_share else {}
         self.start = {key: value.clone() for key, value in kept.items()}
         self.average = average_of(self.network, plan.settings.ema_decay)
-        self.teacher = None if teacher is None else self.arithmetic.place(teacher).eval()
+        self.teacher = self.arithmetic.place(teacher).eval() if isinstance(teacher, nn.Module) else None
+        self.answers = torch.from_numpy(teacher).to(device) if isinstance(teacher, np.ndarray) else None
         self.optimizer = build_optimizer(self.network, plan.settings)
         self.faces = torch.from_numpy(data.train.faces).to(device)
         self.labels = torch.from_numpy(data.train.labels).to(device)
@@ -146,10 +148,8 @@ class Run:
         with self.arithmetic.autocast():
             logits = self.trained(blend.apply(batch))
             loss = blend.loss(self.criterion, logits, labels)
-            if self.teacher is not None:
-                with torch.no_grad():
-                    target = self.teacher(blend.apply(self._prepared(pixels, frozenset())))
-                taught = distillation(logits, target, settings.distill_temperature)
+            taught = self._taught(logits, indices, pixels, blend)
+            if taught is not None:
                 loss = (1 - settings.distill_weight) * loss + settings.distill_weight * taught
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -157,6 +157,17 @@ class Run:
         self.scaler.update()
         self.average.update_parameters(self.network)
         return float(loss.detach())
+
+    def _taught(self, logits: Tensor, indices: Tensor, pixels: Tensor, blend: Blend) -> Tensor | None:
+        """Return the loss of `logits` against what the teacher answers to the same faces, whole; None without one."""
+        against = partial(distillation, temperature=self.plan.settings.distill_temperature)
+        if self.answers is not None:
+            return blend.loss(against, logits, self.answers[indices])
+        if self.teacher is None:
+            return None
+        with torch.no_grad():
+            target = self.teacher(blend.apply(self._prepared(pixels, frozenset())))
+        return against(logits, target)
 
     def _prepared(self, pixels: Tensor, hidden: Hidden | list[frozenset[int]]) -> Tensor:
         batch: Tensor = hide_and_normalise(pixels, hidden, self.spec)
@@ -208,7 +219,7 @@ def train(
     device: torch.device,
     folder: Path,
     hooks: Hooks | None = None,
-    teacher: nn.Module | None = None,
+    teacher: nn.Module | Logits | None = None,
     group: Group = ALONE,
 ) -> nn.Module:
     """Train `network` and return the averaged weights of the best epoch, by `select`, in eval mode, on the CPU.
@@ -220,8 +231,9 @@ def train(
         device: where to train.
         folder: the run's folder; metrics.jsonl, checkpoints/ and best.safetensors are written there.
         hooks: progress and the wish to stop.
-        teacher: a trained network that sees each face whole and at `size`, also while the network that learns is shown
-            it smaller, and whose answers are learnt too.
+        teacher: whose answers are learnt too: a trained network that sees each face whole, changed as the network that
+            learns is shown it, and at `size`, also while that one sees it smaller; or what one has answered to the
+            training part, float32 (N, 7).
         group: the processes that train together.
 
     Raises:

@@ -12,7 +12,7 @@ from shared.schemas.training import TrainSettings
 IN_FRONT: Final = ("architecture", "epochs")
 """Fields that stand in the form itself, not under More settings."""
 
-TEACHING: Final = ("distill_weight", "distill_temperature")
+TEACHING: Final = ("distill_weight", "distill_temperature", "fixed_teacher")
 """Settings that only a job with a teacher reads."""
 
 GROUPS: Final = {

@@ -121,7 +121,9 @@ class JobChecks:
 
 
 def _needs_weights(field: str, asked: JobRequest) -> bool:
-    return field in ("base_model", "teacher", "second_teacher") or (field == "model" and asked.kind == "export")
+    if field in ("teacher", "second_teacher"):
+        return not asked.settings.fixed_teacher  # which answers by the file that ships
+    return field == "base_model" or (field == "model" and asked.kind == "export")
 
 
 def _check_fit(start: str, fixed: Mapping[str, Any], asked: JobRequest) -> None:

@@ -97,6 +97,8 @@ class JobRequest(Wire):
             raise field_error("model", "must name the version")
         if self.settings.distill_weight and self.teacher is None and self.kind != "study":
             raise field_error("teacher", "must name the version that teaches, since settings.distill_weight is above 0")
+        if self.settings.fixed_teacher and self.teacher is None and self.kind != "study":
+            raise field_error("teacher", "must name the version that is asked once, since settings.fixed_teacher is on")
         if self.second_teacher and self.teacher is None:
             raise field_error("teacher", "must name a version too, since second_teacher does")
         if self.teacher and "distill_weight" not in self.settings.model_fields_set:

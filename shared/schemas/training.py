@@ -101,6 +101,11 @@ class TrainSettings(Wire):
         description="Share of the loss that is the teacher's soft labels; 0.7 if a teacher is given without it.",
     )
     distill_temperature: float = Field(2.0, gt=0, le=20, description="Softens teacher and student alike.")
+    fixed_teacher: bool = Field(
+        False,
+        description="Ask the teacher once, before the training, for each face as it lies in the data set, and by the "
+        "file that ships, averages included: less work in each step, but its answers do not follow the augmentation.",
+    )
     precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
         "auto", description="Of the arithmetic; auto takes 16 bits where the device is fast with them."
     )

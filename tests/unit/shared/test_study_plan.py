@@ -40,6 +40,16 @@ def test_a_share_of_the_loss_for_the_teacher_is_that_of_the_fine_tunings() -> No
     assert {step.request.settings.distill_weight for step in fine_tuning_steps(study, "base")} == {0.3}
 
 
+def test_a_teacher_that_is_asked_once_is_needed_by_all_but_the_first_of_a_study() -> None:
+    asked_once = TrainSettings(fixed_teacher=True)
+    study = STUDY.model_copy(update={"settings": asked_once})
+    assert not base_step(study).request.settings.fixed_teacher
+    assert all(step.request.settings.fixed_teacher for step in fine_tuning_steps(study, "base"))
+    with pytest.raises(ValidationError) as refused:
+        JobRequest(dataset="faces.zip", settings=asked_once)
+    assert [error["ctx"]["field"] for error in refused.value.errors()] == ["teacher"]
+
+
 def test_a_fine_tuning_has_an_epoch_at_least() -> None:
     one = STUDY.model_copy(update={"settings": TrainSettings(epochs=1)})
     assert {step.request.settings.epochs for step in fine_tuning_steps(one, "base")} == {1}

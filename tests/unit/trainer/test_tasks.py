@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from shared.model_folder import CARD_FILE, WEIGHTS_FILE, Card, list_models, model_path, read_card
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobRequest, JobState, StateChange
 from shared.schemas.training import TrainSettings
 from trainer import runs, tasks
-from trainer.evaluation import Logits
+from trainer.data import load_dataset
+from trainer.evaluation import Logits, logits_of
 from trainer.export import onnx_forward
 from trainer.network import MeanOf
 from trainer.runs import execute
@@ -23,6 +24,7 @@ from trainer.settings import Settings
 from trainer.study.answers import BATCH_SIZE, open_reader
 from trainer.study.protocol import describe
 from trainer.tasks import Pace
+from trainer.training import train
 
 
 def settings_in(folder: Path, data: Path) -> Settings:
@@ -199,6 +201,45 @@ def test_two_versions_teach_a_third_and_what_they_answer_is_averaged(
     missing = execution(teacher=first, second_teacher="full/gone", settings=taught)
     assert missing.state == JobState.FAILED
     assert (missing.message or "").startswith("Cannot start from full/gone: ")
+
+
+def test_a_teacher_that_is_asked_once_answers_by_the_file_that_ships_and_needs_no_weights(
+    drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_in(tmp_path, drawn_folder)
+    taught_by: list[Any] = []
+
+    def watched(*arguments: Any) -> nn.Module:
+        taught_by.append(arguments[6])
+        return train(*arguments)
+
+    monkeypatch.setattr(tasks, "train", watched)
+
+    def execution(**asked: Any) -> tuple[RunFolder, StateChange]:
+        request = {"dataset": drawn_folder.name, **asked}
+        run = RunFolder.create(settings.runs_dir, JobRequest.model_validate(request))
+        return run, execute(run, settings)
+
+    one_epoch = quick_settings.model_copy(update={"epochs": 1})
+    for seed in (0, 1):
+        end = execution(settings=one_epoch.model_copy(update={"seed": seed, "mirror_average": True}))[1]
+        assert end.state == JobState.FINISHED
+    first, second = (model for model, _ in list_models(settings.models_dir))
+    for model in (first, second):
+        without_weights(model_path(settings.models_dir, model))
+    taught = one_epoch.model_copy(update={"distill_weight": 0.5, "fixed_teacher": True})
+    run, end = execution(teacher=first, second_teacher=second, settings=taught)
+    assert end.state == JobState.FINISHED, end.message
+    data = load_dataset(drawn_folder, size=one_epoch.size, validation_share=one_epoch.validation_share)
+    readers = [open_reader(settings.models_dir, "full", model, 1) for model in (first, second)]
+    one, other = (logits_of(reader.forward, data.train.faces, frozenset(), reader.card.input) for reader in readers)
+    assert np.abs(one - other).max() > 0.1
+    assert taught_by[:2] == [None, None]
+    assert taught_by[2] == pytest.approx((one + other) / 2, abs=1e-4)
+    assert len(list((run.path / "answers").glob("*.npy"))) == 2
+    _, missing = execution(teacher=first, second_teacher="full/gone", settings=taught)
+    assert missing.state == JobState.FAILED
+    assert "full/gone" in (missing.message or "")
 
 
 def test_a_fine_tuning_may_not_be_validated_on_what_its_start_has_learnt(

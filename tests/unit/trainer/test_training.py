@@ -7,8 +7,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -16,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from shared.masking import QUADRANTS, View
+from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobProgress
 from shared.schemas.training import TrainSettings
@@ -25,7 +28,9 @@ from trainer.augmentation import step_rng
 from trainer.checkpoints import Position
 from trainer.data import Dataset, load_dataset
 from trainer.errors import CheckpointError, DivergedError, Stopped
+from trainer.evaluation import logits_of, torch_forward
 from trainer.network import build_network
+from trainer.optimisation import distillation
 from trainer.training import Hooks, Plan, Run, train
 
 CPU = torch.device("cpu")
@@ -479,6 +484,41 @@ def test_a_teacher_sees_the_full_size_while_the_network_is_shown_it_smaller(
         run.position.step += 1
     assert set(network.shown) == {27, 32}
     assert teacher.shown == [32] * 8
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_answers_that_a_teacher_has_given_count_as_those_of_a_teacher_that_gives_them_now(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path, mixup: float
+) -> None:
+    """One face looks like another here, so that blending them changes neither what is asked nor what is answered."""
+    alike = replace(noise, train=replace(noise.train, faces=np.full_like(noise.train.faces, 128)))
+    taught = settings.model_copy(update={"distill_weight": 1.0, "mixup": mixup, "contrast": 0.0, "erase": 0.0})
+    teacher = small_network(seed=1).eval()
+    plan = Plan(taught, "full", len(alike.train))
+    answers = logits_of(torch_forward(teacher, CPU), alike.train.faces, frozenset(), InputSpec(size=16))
+    losses = [
+        Run(plan, alike, small_network(), CPU, tmp_path / name, who).step(torch.arange(14))
+        for name, who in (("live", teacher), ("fixed", answers), ("other", answers + np.arange(7, dtype=np.float32)))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[0] != pytest.approx(losses[2], rel=0.1)
+
+
+def test_an_answer_belongs_to_its_face_and_is_blended_with_it(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    """The network that learns answers 0 to all, so the loss tells what was to be answered."""
+    taught = settings.model_copy(update={"distill_weight": 1.0, "distill_temperature": 1.0, "mixup": 0.4})
+    answers = np.zeros((len(noise.train), 7), np.float32)
+    answers[30:] = [9, 0, 0, 0, 0, 0, 0]
+    run = Run(Plan(taught, "full", len(noise.train)), noise, Watched(), CPU, tmp_path, answers)
+    assert run.step(torch.arange(14)) == pytest.approx(0, abs=1e-6)
+    sure = distillation(torch.zeros(1, 7), torch.tensor([[9.0, 0, 0, 0, 0, 0, 0]]), 1.0)
+    assert Run(Plan(taught, "full", len(noise.train)), noise, Watched(), CPU, tmp_path / "sure", answers).step(
+        torch.arange(30, 44)
+    ) == pytest.approx(float(sure), rel=1e-5)
+    half = Run(Plan(taught, "full", len(noise.train)), noise, Watched(), CPU, tmp_path / "half", answers)
+    assert half.step(torch.tensor([0, 30])) == pytest.approx(float(sure) / 2, rel=1e-5)
 
 
 def test_without_mixed_sizes_a_step_draws_what_it_always_drew(settings: TrainSettings) -> None:
