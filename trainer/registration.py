@@ -23,6 +23,7 @@ from shared.run_folder import RunFolder, utc_now
 from shared.schemas.jobs import EXPORT_OPTIONS, JobProgress, JobRequest, MetricRow
 from shared.schemas.training import FIXED_BY_WEIGHTS, IMAGENET, SPLIT, TrainSettings
 from shared.self_test import known_logits
+from trainer.augmentation import view_mix
 from trainer.checkpoints import save_weights
 from trainer.data import Dataset
 from trainer.devices import choose_arithmetic
@@ -30,6 +31,7 @@ from trainer.evaluation import Forward, logits_of, measure
 from trainer.export import ExportSettings, export_model, onnx_forward
 from trainer.network import as_served
 from trainer.stopping import stoppable
+from trainer.study.calibration import fit_temperature
 
 PROTOCOL: Final = (
     "All images of the test split, each read once by the exported file after the training; the epoch was chosen "
@@ -43,6 +45,8 @@ INTENDED_USE: Final = (
 )
 ORIGIN_FILE: Final = "origin.json"
 NO_AVERAGE: Final = "no test-time augmentation"
+FEWEST_FOR_TEMPERATURE: Final = 100
+"""Validation images; a network may read each of fewer rightly, and the temperature would make it sure of everything."""
 
 
 @dataclass(frozen=True)
@@ -132,10 +136,20 @@ def _exported(
         "data": described,
         "metrics": {**metrics, "against": {view: each.model_dump() for view, each in against.items()}},
         "self_test": known_logits(forward, origin.input),
+        "temperature": _temperature(forward, data, origin),
         "created": utc_now(),
         "intended_use": INTENDED_USE,
     }
     return {path.name: path, weights.name: weights}, card
+
+
+def _temperature(forward: Forward, data: Dataset, origin: Origin) -> float:
+    """Return what makes the file's probabilities honest where it sees what it was trained to see; 1 if too few tell."""
+    part = data.validation
+    if len(part) < FEWEST_FOR_TEMPERATURE:
+        return 1.0
+    logits = logits_of(forward, part.faces, view_mix(origin.view).fixed(len(part)), origin.input)
+    return round(fit_temperature(logits, part.labels), 4)
 
 
 def measure_views(

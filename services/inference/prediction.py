@@ -190,6 +190,8 @@ def read_faces(
 def probabilities(network: Network, grays: Sequence[Gray], view: View) -> npt.NDArray[np.float64]:
     """Return float64 (N, 7) of N gray faces of which `view` is hidden; each row sums to 1.
 
+    The logits are divided by the temperature in the network's card first.
+
     Raises:
         ApiError: 503 `model_broken`: the network gave no finite numbers.
     """
@@ -197,7 +199,8 @@ def probabilities(network: Network, grays: Sequence[Gray], view: View) -> npt.ND
     if not np.isfinite(logits).all():
         message = f"The model {network.card.id} gave no result for a face; choose another model."
         raise ApiError(status=503, code="model_broken", message=message)
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    exact = logits.astype(np.float64) / network.card.temperature
+    shifted = np.exp(exact - exact.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 

@@ -1,5 +1,7 @@
 """Images to faces to emotions, without a server: real networks, a real detector."""
 
+from copy import copy
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from services.inference.model_store import ModelStore, Served
 from services.inference.prediction import NO_FACE, Asked, find_faces, hidden_view, predict, probabilities
 from shared.labels import LABELS
 from shared.masking import View
+from shared.preprocessing import prepare
 from shared.schemas.predictions import Detect
 from tests.unit.inference.small_models import write_five
 
@@ -100,6 +103,17 @@ def test_many_faces_are_read_as_one_by_one(served: Served) -> None:
     for face, found in zip(together[0].faces, faces, strict=True):
         alone = probabilities(network, [found.sizes[48]], View.FULL)[0]
         np.testing.assert_allclose(list(face.predictions[0].probabilities.values()), alone, rtol=1e-4)
+
+
+def test_probabilities_are_those_of_the_logits_divided_by_the_temperature_of_the_card(served: Served) -> None:
+    network, face = copy(served.networks["full"]), np.asarray(draw_face("happy", 3).convert("L"))
+    logits = network.logits(prepare([face], View.FULL, network.card.input))[0].astype(np.float64)
+    network.card = network.card.model_copy(update={"temperature": 0.5})
+
+    found = probabilities(network, [face], View.FULL)[0]
+
+    np.testing.assert_allclose(found, np.exp(2 * logits) / np.exp(2 * logits).sum(), rtol=1e-6)
+    assert found.max() > probabilities(served.networks["full"], [face], View.FULL)[0].max()
 
 
 def test_a_crop_is_the_face_as_the_network_reads_it_before_hiding(served: Served) -> None:

@@ -14,7 +14,7 @@ from shared.model_folder import CARD_FILE, WEIGHTS_FILE, Card, list_models, mode
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobRequest, JobState, StateChange
 from shared.schemas.training import TrainSettings
-from trainer import runs, tasks
+from trainer import registration, runs, tasks
 from trainer.data import load_dataset
 from trainer.evaluation import Logits, logits_of
 from trainer.export import onnx_forward
@@ -22,6 +22,7 @@ from trainer.network import MeanOf
 from trainer.runs import execute
 from trainer.settings import Settings
 from trainer.study.answers import BATCH_SIZE, open_reader
+from trainer.study.calibration import fit_temperature
 from trainer.study.protocol import describe
 from trainer.tasks import Pace
 from trainer.training import train
@@ -201,6 +202,26 @@ def test_two_versions_teach_a_third_and_what_they_answer_is_averaged(
     missing = execution(teacher=first, second_teacher="full/gone", settings=taught)
     assert missing.state == JobState.FAILED
     assert (missing.message or "").startswith("Cannot start from full/gone: ")
+
+
+def test_a_version_gets_the_temperature_of_its_validation_images_unless_these_are_too_few(
+    drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_in(tmp_path, drawn_folder)
+
+    def version() -> Card:
+        asked = JobRequest(dataset=drawn_folder.name, settings=quick_settings.model_copy(update={"epochs": 1}))
+        end = execute(RunFolder.create(settings.runs_dir, asked), settings)
+        return read_card(model_path(settings.models_dir, end.model or ""))
+
+    assert version().temperature == 1
+    monkeypatch.setattr(registration, "FEWEST_FOR_TEMPERATURE", 1)
+    card = version()
+    part = load_dataset(drawn_folder, size=card.input.size, validation_share=quick_settings.validation_share).validation
+    reader = open_reader(settings.models_dir, "full", card.id, 1)
+    logits = logits_of(reader.forward, part.faces, frozenset(), card.input)
+    assert card.temperature == pytest.approx(fit_temperature(logits, part.labels), rel=1e-3)
+    assert card.temperature != 1
 
 
 def test_a_teacher_that_is_asked_once_answers_by_the_file_that_ships_and_needs_no_weights(
