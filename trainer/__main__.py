@@ -152,7 +152,8 @@ def _fixed_by(base_model: str | None, models_dir: Path) -> dict[str, Any]:
 def _show(bar: "tqdm[NoReturn]", progress: JobProgress) -> None:
     bar.total, bar.n = progress.steps, progress.step
     best = "" if progress.accuracy is None else f", best validation accuracy {progress.accuracy:.3f}"
-    bar.set_description(f"epoch {progress.epoch}/{progress.epochs}", refresh=False)
+    doing = "asking the teacher" if progress.phase == "asking" else f"epoch {progress.epoch}/{progress.epochs}"
+    bar.set_description(doing, refresh=False)
     bar.set_postfix_str(f"loss {progress.loss}{best}", refresh=False)
     bar.refresh()
 

@@ -1,7 +1,8 @@
 """What each kind of job does, from a resolved request to the version that it made or measured."""
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,11 @@ from trainer.study.report_files import write_report
 from trainer.study.runner import evaluation_of, faces_to_read, run_study
 from trainer.study.study_report import write_study_report
 from trainer.training import Hooks, Plan, train
+
+log = logging.getLogger(__name__)
+
+ASKED_AT_ONCE: Final = 2048
+"""Training faces to which a fixed teacher's answers are kept together: so many are asked again after a death."""
 
 SECONDS_BETWEEN_WORDS: Final = 1.0
 """How often a measurement tells how far it is."""
@@ -154,7 +160,7 @@ def train_network(work: Work) -> str:
     with work.stoppable("fetching the weights to start from"):
         if request.base_model:
             load_base(network, request.settings.architecture, request.base_model, models_dir)
-        teacher = _teacher(work, data)
+    teacher = _teacher(work, data)
     plan = Plan(request.settings, request.view, len(data.train))
     trained = train(plan, data, network, work.device, work.run.path, work.hooks, teacher, work.group)
     if not work.group.leads:
@@ -176,15 +182,37 @@ def _teacher(work: Work, data: Dataset) -> nn.Module | Logits | None:
     if not names:
         return None
     if not request.settings.fixed_teacher:
-        return MeanOf([load_version(models_dir, name) for name in names])
-    readers = [open_reader(models_dir, "full", name, work.settings.threads) for name in names]
-    answers = work.answers(len(readers) * len(data.train))
+        with work.stoppable("fetching the teacher's weights"):
+            return MeanOf([load_version(models_dir, name) for name in names])
     if not work.group.leads:
         work.group.wait()  # the leader asks, and the others read what it has kept
-    logits = [answers.logits(reader, data.train.faces, frozenset()) for reader in readers]
+    answers = _fixed_answers(work, data, names)
     if work.group.leads:
         work.group.wait()
-    return np.mean(logits, axis=0, dtype=np.float32)
+    return answers
+
+
+def _fixed_answers(work: Work, data: Dataset, names: Sequence[str]) -> Logits:
+    """Return what versions answer to each training face, whole and at their own size: the mean of their logits."""
+    log.info("asking %s for each training face", " and ".join(names))
+    readers = [open_reader(work.settings.models_dir, "full", name, work.settings.threads) for name in names]
+    begun, pace = work.run.progress(), Pace(len(readers) * len(data.train), work.hooks.clock)
+
+    def tell(next_faces: int) -> None:
+        if work.hooks.stop_asked():
+            raise Stopped("Stopped while the teacher was asked; it is asked for the rest when the run is resumed.")
+        pace.begin(next_faces)
+        asking = {"phase": "asking", "images_per_s": pace.progress().images_per_s, "eta_s": None}
+        work.hooks.progress(begun.model_copy(update=asking))
+
+    answers, logits = Answers(work.run.path / "answers", tell), []
+    for reader in readers:
+        size = reader.card.input.size
+        faces = (data if size == work.request.settings.size else work.dataset(size)).train.faces
+        parts = [faces[start : start + ASKED_AT_ONCE] for start in range(0, len(faces), ASKED_AT_ONCE)]
+        logits.append(np.concatenate([answers.logits(reader, part, frozenset()) for part in parts]))
+    mean: Logits = np.mean(logits, axis=0, dtype=np.float32)
+    return mean
 
 
 def _require_held_out(request: JobRequest, data: Dataset, models_dir: Path) -> None:

@@ -30,7 +30,9 @@ Fields = dict[str, Any]
 def _train(models: Sequence[ModelInfo]) -> Fields:
     first, second = st.columns(2)
     view = _view(first)
-    base = second.selectbox("Start from", list(SOURCES), format_func=SOURCES.__getitem__, key="base")
+    base = second.selectbox(
+        "Start from", list(SOURCES), format_func=SOURCES.__getitem__, key="base", persist_state="session"
+    )
     return {"view": view, "base_model": base, "settings": _settings(without=TEACHING)}
 
 
@@ -39,13 +41,14 @@ def _fine_tune(models: Sequence[ModelInfo]) -> Fields | None:
     if not trainable:
         return None
     first, second = st.columns(2)
-    base = second.selectbox("Start from", trainable, format_func=_model_name, key="base-model")
+    base = second.selectbox("Start from", trainable, format_func=_model_name, key="base-model", persist_state="session")
     view = _view(first)
     fits = base.view == View.FULL and view != View.FULL
     key = f"teacher-{base.id}-{view}"
     what = "A model that sees the whole face; the new one also learns from what it answers."
-    teacher = _teacher("Teacher", trainable, base if fits else None, key, what)
-    others = [model for model in trainable if model != teacher]
+    usable = [model for model in models if not model.problem]  # a teacher that is asked once needs no weights
+    teacher = _teacher("Teacher", usable, base if fits else None, key, what)
+    others = [model for model in usable if model != teacher]
     what = "Another model that teaches: what both answer is averaged. Ideally its mistakes are others than the first's."
     helper = _teacher("Second teacher", others, None, f"second-{key}", what) if teacher and others else None
     defaults = {"distill_weight": FINE_TUNING["distill_weight"]} if teacher else {}
@@ -57,7 +60,12 @@ def _fine_tune(models: Sequence[ModelInfo]) -> Fields | None:
 def _evaluate(models: Sequence[ModelInfo]) -> Fields | None:
     model = _version(models)
     views = st.multiselect(
-        "Views", list(STUDY_VIEWS), default=list(STUDY_VIEWS), format_func=words.view_name, key="views"
+        "Views",
+        list(STUDY_VIEWS),
+        default=list(STUDY_VIEWS),
+        format_func=words.view_name,
+        key="views",
+        persist_state="session",
     )
     if not views:
         st.warning("Choose at least one view.")
@@ -70,7 +78,9 @@ def _export(models: Sequence[ModelInfo]) -> Fields | None:
     if not trainable:
         return None
     model = _version(trainable)
-    precision = st.segmented_control("Precision", get_args(Precision), default="int8", required=True, key="precision")
+    precision = st.segmented_control(
+        "Precision", get_args(Precision), default="int8", required=True, key="precision", persist_state="session"
+    )
     mirrored = _average("Mirror average", MIRROR_AVERAGES, "mirror-average")
     sizes = _average("Size average", SIZE_AVERAGES, "size-average")
     others = [None, *(each for each in models if each != model)]
@@ -110,6 +120,7 @@ def _view(place: Any) -> str:
             get_args(TrainOn),
             format_func=lambda view: words.HIDDEN_PARTS.get(view, view),
             key="view",
+            persist_state="session",
             help="The network learns from faces of which this part is black.",
         )
     )

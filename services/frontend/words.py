@@ -69,6 +69,7 @@ STATE_NAMES: Final = {
 PHASE_NAMES: Final = {
     "waiting": "Waiting for a worker",
     "loading": "Loading the data",
+    "asking": "Asking the teacher",
     "training": "Training",
     "evaluating": "Evaluating",
     "exporting": "Exporting the model",

@@ -145,7 +145,7 @@ class StateChange(Answer):
     message: str | None = None
 
 
-Phase = Literal["waiting", "loading", "training", "evaluating", "exporting", "done"]
+Phase = Literal["waiting", "loading", "asking", "training", "evaluating", "exporting", "done"]
 
 
 class JobProgress(Answer):

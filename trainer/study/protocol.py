@@ -95,6 +95,7 @@ def training_words(card: Card, studied: Collection[str]) -> str:
     if teacher := request.get("teacher"):
         second = request.get("second_teacher")
         words += f", taught by {teacher}{f' and {second}' if second else ''}, which saw the same face whole"
+        words += ", once and unchanged, by the file that ships" if card.settings.get("fixed_teacher") else ""
     return f"{words}."
 
 

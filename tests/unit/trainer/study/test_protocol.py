@@ -100,6 +100,10 @@ def test_a_card_that_tells_nothing_of_its_training_is_told_as_far_as_it_goes() -
     [
         ({}, "images on left-hidden faces."),
         ({"teacher": "full/1"}, ", taught by full/1, which saw the same face whole."),
+        (
+            {"teacher": "full/1", "settings": {"fixed_teacher": True}},
+            ", taught by full/1, which saw the same face whole, once and unchanged, by the file that ships.",
+        ),
         ({"teacher": "full/1", "second_teacher": "any/7"}, ", taught by full/1 and any/7, which saw the same face"),
     ],
 )
