@@ -10,7 +10,6 @@ import fcntl
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -95,15 +94,16 @@ def queue_service(settings: Settings, port: int, redis_url: str) -> Service:
 
 def storage_answers(runs: Path) -> Callable[[Service], bool]:
     """Return a check that is true once the storage has answered the service."""
-    before = time.time()
+    path = runs / ".sync" / "alive"
 
-    def check(service: Service) -> bool:
+    def touched() -> int | None:
         try:
-            return (runs / ".sync" / "alive").stat().st_mtime > before
+            return path.stat().st_mtime_ns
         except FileNotFoundError:
-            return False
+            return None
 
-    return check
+    before = touched()
+    return lambda service: touched() not in (None, before)
 
 
 def python_services(settings: Settings, redis_url: str) -> list[Service]:

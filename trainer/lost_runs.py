@@ -18,7 +18,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from shared.errors import RunFolderError
-from shared.run_folder import RUN_FUNCTION, RunFolder, queue_name
+from shared.run_folder import RUN_FUNCTION, RunFolder, queue_name, utc_now
 from shared.schemas.jobs import TRAINING_KINDS, JobKind, JobState
 from trainer.run_lock import only_one
 
@@ -56,7 +56,8 @@ def note_death(run: RunFolder) -> None:
     else:
         path.unlink(missing_ok=True)
         new, message = JobState.FAILED, _said_of_the_last_death(kind)
-    run.set_state(state.model_copy(update={"state": new, "message": message}))
+    ended = utc_now() if new == JobState.FAILED else state.ended
+    run.set_state(state.model_copy(update={"state": new, "message": message, "ended": ended}))
 
 
 def _kept(run: RunFolder) -> str:
@@ -118,7 +119,8 @@ class LostRuns:
             if run.state().state == JobState.RUNNING:
                 note_death(run)
             if run.cancel_asked():
-                run.set_state(run.state().model_copy(update={"state": JobState.CANCELLED, "message": None}))
+                end = {"state": JobState.CANCELLED, "message": None, "ended": utc_now()}
+                run.set_state(run.state().model_copy(update=end))
             if run.state().state not in OPEN:
                 return False
             enqueue(self._queues, run, first=run.state().state == JobState.INTERRUPTED)
@@ -172,7 +174,7 @@ def _may_be_lost(run: RunFolder) -> bool:
         return False
     if state == JobState.INTERRUPTED or (state == JobState.QUEUED and last_part > changed):
         return True  # nobody has queued it since it was interrupted, or since the last one that it waited for finished
-    return datetime.now(UTC) - changed > timedelta(seconds=SETTLE_SECONDS)
+    return abs(datetime.now(UTC) - changed) > timedelta(seconds=SETTLE_SECONDS)  # a clock may have been ahead
 
 
 def _changed(run: RunFolder) -> datetime:

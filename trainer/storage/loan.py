@@ -246,7 +246,12 @@ class Loan:
             if model is not None:
                 self._publish(model)
             has_finished = self._run.state().state == JobState.FINISHED
-            self._mirror.put_changes(weights_too=not has_finished and not self.is_home)  # the model is what remains
+            weights_too = not has_finished and not self.is_home
+            self._mirror.put_changes(weights_too=weights_too, may=lambda: self._lease.sure)
+            if not self._lease.sure:
+                raise StorageError("The lease ran out while the end was put.")  # renewed, or lost for good, next time
+            if has_finished:
+                self._mirror.remove_weights()  # the model is what remains
             self._lease.free()
         if not self.is_home:
             shutil.rmtree(self._run.path, ignore_errors=True)

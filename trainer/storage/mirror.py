@@ -198,6 +198,12 @@ class Mirror:
                 self.put(name)
         self._storage.delete(self.prefix + name for name in there if is_weights(name) and name not in here)
 
+    def remove_weights(self) -> None:
+        """Remove all checkpoints and best weights from the storage: the run has made its model."""
+        for name in filter(is_weights, self.listed()):
+            self._storage.delete([self.prefix + name])
+            self.known.pop(name, None)
+
     def fetch_weights(self, there: Mapping[str, Item]) -> None:
         """Fetch the weights of the storage, and remove the checkpoints here that gave way to two newer ones.
 

@@ -7,13 +7,15 @@ half of a version on either side.
 import logging
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
 from shared.errors import ModelFolderError, RunFolderError
-from shared.model_folder import ACTIVE_FILE, CARD_FILE, ServingModels, model_path, read_card, write_atomically
+from shared.model_folder import ACTIVE_FILE, CARD_FILE, Card, ServingModels, model_path, read_card, write_atomically
 from shared.run_folder import REQUEST_FILE, STATE_FILE, RunFolder
 from shared.schemas.jobs import RUN_PREFIX
 from trainer.storage.store import Storage
@@ -21,6 +23,9 @@ from trainer.storage.store import Storage
 log = logging.getLogger(__name__)
 
 ACTIVE_KEY: Final = f"models/{ACTIVE_FILE}"
+
+CUT_OFF_S: Final = 3600.0
+"""Age of a hidden folder that no fetch can still be filling: each file in it is younger while one does."""
 
 
 def put_model(storage: Storage, models_dir: Path, model_id: str) -> bool:
@@ -41,19 +46,20 @@ def put_model(storage: Storage, models_dir: Path, model_id: str) -> bool:
 
 
 def fetch_model(storage: Storage, models_dir: Path, model_id: str) -> bool:
-    """Fetch a version unless it is here; return whether it is here now.
+    """Fetch a version unless it is here; return whether it is here now. Another one of its name here gives way.
 
     Raises:
         StorageError: the storage fails.
         ModelFolderError: what is there is no whole version, or the id is none.
     """
     folder, prefix = model_path(models_dir, model_id), f"models/{model_id}/"
-    if folder.exists():
+    if folder.exists() and _is_published(storage, folder, prefix):
         return True
     there = storage.files(prefix)
     if CARD_FILE not in there:
-        return False
+        return folder.exists()
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_cut_off(folder)
     staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         for name, item in there.items():
@@ -63,11 +69,36 @@ def fetch_model(storage: Storage, models_dir: Path, model_id: str) -> bool:
         if card.id != model_id:
             raise ModelFolderError(f"The storage has {card.id} where {model_id} should be.")
         staging.chmod(0o755)
+        if folder.exists() and not _is_published(storage, folder, prefix):
+            folder.rename(staging.with_name(f"{staging.name}.old"))
         if not folder.exists():  # another process may have fetched it meanwhile
             staging.rename(folder)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        for left in (staging, staging.with_name(f"{staging.name}.old")):
+            shutil.rmtree(left, ignore_errors=True)
     return True
+
+
+def _is_published(storage: Storage, folder: Path, prefix: str) -> bool:
+    """Return whether the version here is the one of its name that the storage has, or the storage has none.
+
+    A worker that dies before it can publish what it made leaves a version that another worker makes anew.
+    """
+    found = storage.read(prefix + CARD_FILE)
+    if found is None:
+        return True
+    try:
+        return Card.model_validate_json(found[0]).sha256 == read_card(folder, verify=False).sha256
+    except (ValidationError, ModelFolderError):
+        return False
+
+
+def _remove_cut_off(folder: Path) -> None:
+    """Remove what a fetch that was killed has left, once no other process can still be at it."""
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > CUT_OFF_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def fetch_needed(storage: Storage, runs_dir: Path, models_dir: Path, run: RunFolder) -> None:

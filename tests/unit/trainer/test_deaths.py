@@ -38,6 +38,7 @@ def test_a_run_that_dies_at_the_same_checkpoint_is_given_up_with_a_sentence(
     states = [die(run, saved_step) for _ in range(MAX_DEATHS)]
     assert states == [JobState.INTERRUPTED] * (MAX_DEATHS - 1) + [JobState.FAILED]
     assert f"died {MAX_DEATHS} times" in (run.state().message or "")
+    assert run.state().ended
 
 
 def of_kind(kind: JobKind, runs_dir: Path) -> RunFolder:

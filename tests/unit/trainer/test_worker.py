@@ -9,7 +9,7 @@ from redis import Redis
 from rq import Queue, Worker, worker_registration
 from rq.serializers import JSONSerializer
 
-from shared.run_folder import QUEUE_NAMES, RUN_FUNCTION, queue_name
+from shared.run_folder import QUEUE_NAMES, RUN_FUNCTION, RunFolder, queue_name
 from shared.schemas.jobs import JobRequest
 from shared.study_plan import create_study
 from trainer.lost_runs import SETTLE_SECONDS, LostRuns
@@ -56,6 +56,16 @@ def test_a_short_job_is_taken_before_a_training_that_came_first(worker: RunWorke
         queues[queue_name(kind)].enqueue(RUN_FUNCTION, args=(run_id,), job_id=run_id)
     taken = [worker.dequeue_job_and_maintain_ttl(1) for _ in range(2)]  # type: ignore[no-untyped-call]
     assert [found[0].id for found in taken if found] == ["evaluation", "training"]
+
+
+def test_a_run_that_was_made_while_the_clock_was_ahead_does_not_wait_for_the_clock(
+    connection: Redis, tmp_path: Path
+) -> None:
+    queues = [Queue(name, connection=connection, serializer=JSONSerializer) for name in QUEUE_NAMES]
+    run = RunFolder.create(tmp_path, JobRequest(dataset="drawn"))
+    hours_ahead = time.time() + 8 * 3600
+    os.utime(run.path / "state.json", (hours_ahead, hours_ahead))
+    assert LostRuns(tmp_path, queues).requeue() == [run.id]
 
 
 def test_parts_whose_study_was_never_made_are_left_alone(connection: Redis, tmp_path: Path) -> None:

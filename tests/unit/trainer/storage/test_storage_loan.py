@@ -1,5 +1,6 @@
 """A worker with folders of its own takes a run from the storage and brings it back, whatever the storage does."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from trainer.storage import lease as lease_module
 from trainer.storage import loan as loan_module
 from trainer.storage.lease import LeaseNote, lease_key
 from trainer.storage.loan import hand_back, lent
-from trainer.storage.models import put_model
+from trainer.storage.models import CUT_OFF_S, put_model
 from trainer.storage.store import open_storage
 from trainer.storage.sync import Sync
 
@@ -61,6 +62,7 @@ def test_a_run_is_done_elsewhere_and_its_model_arrives_whole(home: Home, sync: S
     assert read_card(home.models / model) == read_card(worker.models / model)
     assert len(run.history()) == 3
     assert not worker.copy(run).path.exists()
+    assert checkpoints(home, run) == []  # the model is what remains
     sync.round()
     assert not run.is_lent()
 
@@ -250,6 +252,26 @@ def test_what_a_run_names_comes_with_it(home: Home, sync: Sync, worker: Machine)
         assert {name for name, _ in list_models(worker.models)} == {made, serving, named, second}
         assert worker.copy(base).state().model == made
         assert (worker.models / "active.json").read_bytes() == (home.models / "active.json").read_bytes()
+
+
+def test_a_version_that_a_worker_made_and_never_published_gives_way_to_the_published_one(
+    home: Home, sync: Sync, worker: Machine
+) -> None:
+    base = home.submit()
+    published = home.finish(base)
+    worker.models.mkdir(parents=True)
+    stale = write_small_model(worker.models, base.id, weights=False)
+    assert stale.sha256 != read_card(home.models / published).sha256
+    cut_off = worker.models / "first" / f".{base.id}.cut"
+    cut_off.mkdir()
+    long_ago = time.time() - 2 * CUT_OFF_S
+    os.utime(cut_off, (long_ago, long_ago))
+    run = home.submit(kind="evaluate", model=published)
+    sync.round()
+    with lent(run.id, worker.settings, "worker", never) as stop_asked:
+        assert stop_asked is not None
+        assert read_card(worker.models / published) == read_card(home.models / published)
+        assert [path.name for path in (worker.models / "first").iterdir()] == [base.id]
 
 
 def test_a_worker_of_the_gateways_machine_takes_the_lease_and_leaves_the_folder(
