@@ -67,7 +67,17 @@ def study_tables(study: StudyResult) -> str:
 def _diagonal(study: StudyResult, name: str) -> list[str]:
     """Return the lines of the table of each view's own model, ours and the original's, by the figure of this name."""
     versions: dict[str, str] = {model.slot: model.version for model in study.models}
-    head = ["seen", "model", COLUMNS[name], "95 % interval", "original", "difference", "`any`", "clean", "copies known"]
+    head = [
+        "hidden",
+        "model",
+        COLUMNS[name],
+        "95 % interval",
+        "original",
+        "difference",
+        "`any`",
+        "clean",
+        "copies known",
+    ]
     lines = [f"| {' | '.join(head)} |", f"|---|---|{'---:|' * (len(head) - 2)}"]
     for view in STUDY_VIEWS:
         ours = _figure(study.cell(view.value, view.value), name)
@@ -75,7 +85,7 @@ def _diagonal(study: StudyResult, name: str) -> list[str]:
         original: float | None = getattr(theirs, name) if theirs else None
         known = knowing_copies(study, view.value, view.value)
         cells = [
-            view.value,
+            view.value if view != View.FULL else "nothing",
             versions.get(view.value, "–"),
             _percent(ours),
             f"{ours.low * 100:.1f} to {ours.high * 100:.1f}" if ours and ours.low and ours.high else "–",

@@ -14,7 +14,7 @@ EMOTION_COLOURS: Final = {
     "angry": "#e5484d",
     "disgust": "#5f9e3e",
     "fear": "#8e6bd8",
-    "happy": "#e0a100",
+    "happy": "#b58300",
     "neutral": "#8b95a1",
     "sad": "#3b82d6",
     "surprise": "#d9598c",
@@ -122,7 +122,7 @@ def accuracies(rows: Sequence[MetricRow]) -> Chart:
     return (
         _curve(points, len(rows))
         .encode(
-            y=alt.Y("accuracy:Q", title=None, axis=alt.Axis(format=".0%"), scale=alt.Scale(zero=False)),
+            y=alt.Y("accuracy:Q", title=None, axis=alt.Axis(format="%"), scale=alt.Scale(zero=False)),
             color=alt.Color("curve:N", scale=scale, legend=_legend()),
             tooltip=["epoch:Q", alt.Tooltip("accuracy:Q", format=".1%")],
         )

@@ -37,7 +37,13 @@ def sample_files() -> dict[str, Path]:
 def choose_picture() -> Picture | None:
     """Show the ways to give a picture; return the one that was given, or None."""
     source = st.segmented_control(
-        "Picture", list(SOURCES), format_func=SOURCES.__getitem__, default="sample", required=True, key="source"
+        "Picture",
+        list(SOURCES),
+        format_func=SOURCES.__getitem__,
+        default="sample",
+        required=True,
+        key="source",
+        persist_state="session",
     )
     if source == "upload":
         return _uploaded()
@@ -67,6 +73,7 @@ def _sample() -> Picture | None:
         required=True,
         wrap=True,
         key="sample",
+        persist_state="session",
         help="Drawn for this page; nobody's photograph.",
     )
     path = files.get(chosen or first, files[first])

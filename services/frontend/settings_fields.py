@@ -97,10 +97,12 @@ def setting(name: str, default: Any = None) -> Any:
     label = NAMES.get(name, name.replace("_", " ").capitalize())
     key, note = f"setting-{name}", field.description
     if field.annotation is bool:
-        return st.toggle(label, value=field.default, key=key, help=note)
+        return st.toggle(label, value=field.default, key=key, help=note, persist_state="session")
     if get_origin(field.annotation) is Literal:
         choices = list(get_args(field.annotation))
-        return st.selectbox(label, choices, index=choices.index(field.default), key=key, help=note)
+        return st.selectbox(
+            label, choices, index=choices.index(field.default), key=key, help=note, persist_state="session"
+        )
     return _number(label, field, key, field.default if default is None else default)
 
 
@@ -111,15 +113,27 @@ def width_from(lowest: float, key: str) -> float:
         "Share of the network's channels. A greater one than the version's widens it: the wider network answers as the "
         "narrower one did until it learns on."
     )
-    return st.number_input("Width", lowest, highest, lowest, 0.25, "%g", key=key, help=note)
+    return st.number_input("Width", lowest, highest, lowest, 0.25, "%g", key=key, help=note, persist_state="session")
 
 
 def _number(label: str, field: FieldInfo, key: str, value: Any) -> Any:
     if field.annotation is float:
         low, high = _bounds(field, SMALLEST)
-        return st.number_input(label, low, high, value, _step(field.default), "%g", key=key, help=field.description)
+        return st.number_input(
+            label,
+            low,
+            high,
+            value,
+            _step(field.default),
+            "%g",
+            key=key,
+            help=field.description,
+            persist_state="session",
+        )
     lowest, highest = _bounds(field, 1)
-    return st.number_input(label, int(lowest), int(highest), value, 1, key=key, help=field.description)
+    return st.number_input(
+        label, int(lowest), int(highest), value, 1, key=key, help=field.description, persist_state="session"
+    )
 
 
 def _step(default: float) -> float:

@@ -42,7 +42,13 @@ def _figures(cell: Cell) -> None:
 
 def _emotions(study: StudyResult, cell: Cell) -> None:
     st.markdown("**By emotion**")
-    name = st.selectbox("Figure of an emotion", list(CLASS_FIGURES), format_func=CLASS_FIGURES.__getitem__)
+    name = st.selectbox(
+        "Figure of an emotion",
+        list(CLASS_FIGURES),
+        format_func=CLASS_FIGURES.__getitem__,
+        key="class-figure",
+        persist_state="session",
+    )
     figures = {each.label: _class_figure(each, name) for each in cell.classes}
     theirs = study_figures.published_cell(study, cell.trained_on, cell.evaluated_on) if name == "accuracy" else None
     chart = study_charts.emotions(

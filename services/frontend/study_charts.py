@@ -8,12 +8,16 @@ import altair as alt
 from services.frontend.charts import EMOTION_COLOURS, Chart, names_axis
 from services.frontend.study_figures import Grid
 from services.frontend.study_palette import ACCENT, AMOUNTS, DIFFERENCES, NO_FIGURE, colour, ink, place
-from services.frontend.study_words import ALL, NAMES, hundredths, interval, signed
+from services.frontend.study_words import ALL, NAMES, hundredths, interval, p_words, signed
 from shared.labels import LABELS
 from shared.study import Agreement, Cell, Estimate
 
 ROW_HEIGHT: Final = 50
 SELECTION: Final = "cell"
+SURE_BELOW: Final = 0.05
+"""A corrected p below this is marked with a star."""
+ON_TOP: Final = -5
+"""Pixels by which a bar is drawn above the middle of its row, so that its interval has a place of its own below."""
 TWO_LINES: Final = "split(datum.label, ' ')"
 
 Row = dict[str, object]
@@ -56,7 +60,7 @@ def heat_map(
             alt.Tooltip("model:N", title="Trained with"),
             alt.Tooltip("view:N", title="Tested with"),
             alt.Tooltip("text:N", title="Points" if difference else "Per cent"),
-            alt.Tooltip("interval:N", title="95 % interval"),
+            alt.Tooltip("interval:N", title="95 % interval of ours, moved along" if difference else "95 % interval"),
         ],
     )
     click = alt.selection_point(name=SELECTION, fields=["model", "view"], on="click", toggle=False)
@@ -122,7 +126,7 @@ def emotions(
     *,
     unit: str,
     differences: bool = False,
-    p_values: Mapping[str, str] | None = None,
+    p_values: Mapping[str, float] | None = None,
 ) -> Chart:
     """Return a figure of each emotion as a bar with its interval and its number; published ones as diamonds.
 
@@ -131,9 +135,9 @@ def emotions(
         published: emotion to the original study's share; empty for none.
         unit: the axis title.
         differences: the shares are differences: bars begin at 0 and go to both sides.
-        p_values: emotion, or `ALL`, to its corrected p in words, to hover over.
+        p_values: emotion, or `ALL`, to its corrected p: a star says that it is small, and hovering how small.
     """
-    rows = [
+    rows: list[Row] = [
         {
             "emotion": label,
             "value": figure.value * 100,
@@ -142,7 +146,8 @@ def emotions(
             "end": max(0.0, figure.value, figure.high or 0.0) * 100,  # right of bar and interval
             "text": signed(figure.value) if differences else hundredths(figure.value),
             "interval": interval(figure),
-            **({"p": p_values[label]} if p_values else {}),
+            **({"p": p_words(p_values[label])} if p_values else {}),
+            "star": " *" if p_values and p_values[label] < SURE_BELOW else "",
         }
         for label, figure in figures.items()
         if figure
@@ -158,8 +163,7 @@ def emotions(
             *([alt.Tooltip("p:N", title="Corrected")] if p_values else []),
         ],
     )
-    # Pale, so that the half of an interval that lies on its bar is seen.
-    bars = base.mark_bar(cornerRadiusEnd=2, height=16, opacity=0.55).encode(
+    bars = base.mark_bar(cornerRadiusEnd=2, height=12, yOffset=ON_TOP).encode(
         x=alt.X("value:Q", title=unit, scale=scale, axis=axis),
         color=alt.Color(
             "emotion:N",
@@ -167,14 +171,18 @@ def emotions(
             legend=None,
         ),
     )
-    intervals = base.mark_rule(strokeWidth=2, color=NO_FIGURE).encode(x="low:Q", x2="high:Q")
-    numbers = base.mark_text(align="left", dx=6, fontSize=12, color=NO_FIGURE).encode(x=alt.X("end:Q"), text="text:N")
+    intervals = base.mark_rule(strokeWidth=2, color=NO_FIGURE, yOffset=-2 * ON_TOP).encode(x="low:Q", x2="high:Q")
+    numbers = (
+        base.transform_calculate(told="datum.text + datum.star")
+        .mark_text(align="left", dx=6, fontSize=12, color=NO_FIGURE)
+        .encode(x=alt.X("end:Q"), text="told:N")
+    )
     layers = [bars, intervals, numbers]
     if published:
         marks: list[Row] = [{"emotion": label, "published": value * 100} for label, value in published.items()]
         layers.append(
             alt.Chart(inline(marks))
-            .mark_point(shape="diamond", size=70, filled=False, strokeWidth=2, color=NO_FIGURE)
+            .mark_point(shape="diamond", size=70, filled=False, strokeWidth=2, color=NO_FIGURE, yOffset=ON_TOP)
             .encode(
                 y=alt.Y("emotion:N"),
                 x="published:Q",

@@ -215,6 +215,14 @@ def _models() -> alt.Color:
     return alt.Color("model:N", scale=scale, legend=None)
 
 
+def _won_back(share: Estimate) -> str:
+    """Return a share in whole per cent, with its interval."""
+    value, *ends = (
+        f"{round(each * 100)}".replace("-", "−") for each in (share.value, share.low, share.high) if each is not None
+    )
+    return f"{value} % ({' to '.join(ends)})" if ends else f"{value} %"
+
+
 def recovery(rows: Sequence[Recovery]) -> Chart:
     """Return, for each hidden half, the way from `full` to a model trained on it, with the share won back."""
     values: list[Row] = [
@@ -225,7 +233,7 @@ def recovery(rows: Sequence[Recovery]) -> Chart:
             "to": row.model_on_view,
             "whole": row.full_on_full,
             "end": max(row.full_on_view, row.model_on_view),
-            "text": f"{round(row.recovered.value * 100)} %".replace("-", "−") if row.recovered else "",
+            "text": _won_back(row.recovered) if row.recovered else "",
             "interval": interval(row.recovered) if row.recovered else "–",
         }
         for row in rows

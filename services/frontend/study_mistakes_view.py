@@ -45,13 +45,13 @@ def _browse(model: str, view: str) -> None:
 
 
 def _emotion(title: str, key: str) -> str | None:
-    chosen = st.selectbox(title, [EVERY, *LABELS], key=key, width=150)
+    chosen = st.selectbox(title, [EVERY, *LABELS], key=key, width=150, persist_state="session")
     return None if chosen == EVERY else chosen
 
 
 def _words(found: MistakeList, label: str | None, answer: str | None) -> str:
     """Return how many of how many images were misread, in a sentence."""
-    what = f"test images of {label}" if label else "test images"
+    what = f"test images of {label}" if label else "test images in all"
     read_as = f" as {answer}" if answer else ""
     return f"{found.total:,} of {found.images:,} {what} were misread{read_as}."
 

@@ -6,9 +6,9 @@ import streamlit as st
 
 from services.frontend import study_charts, study_curves, study_faces, study_tables, study_words
 from services.frontend.study_palette import MODEL_COLOURS
-from services.frontend.study_words import ALL, NAMES
+from services.frontend.study_words import ALL, NAMES, WHOLE_FACES
 from shared.schemas.wire import SLOTS
-from shared.study import Estimate, Robustness, ShapleyRow, StudyResult
+from shared.study import Estimate, Robustness, ShapleyRow, StudyResult, Subset
 
 
 def show_recovery(study: StudyResult) -> None:
@@ -39,7 +39,9 @@ def show_shapley(study: StudyResult) -> None:
         gaps = {str(row.label or ALL): _gap(row, title) for row in sorted(rows, key=lambda row: row.label is not None)}
         chart = study_charts.emotions(gaps, {}, unit="Points of probability", differences=True)
         column.altair_chart(chart, width="stretch", alt=f"{title}, by emotion")
-    st.caption("Lines are 95 % intervals; one that holds 0 shows no difference.")
+    st.caption(
+        "Lines are 95 % intervals, not corrected for how many there are: of sixteen, one may leave 0 out by chance."
+    )
     with st.expander("Quarters and halves as a table", icon=":material/table:"):
         st.dataframe(study_tables.shapley_rows(study.shapley), hide_index=True, width="stretch")
         st.caption("Points of probability of the labelled emotion, with 95 % intervals. Sides as seen in the picture.")
@@ -51,14 +53,15 @@ def _gap(row: ShapleyRow, title: str) -> Estimate:
 
 def show_robustness(study: StudyResult) -> None:
     """Show what damage costs each model: all beside each other, then one by itself."""
-    damage = study.robustness
+    damage, images = study.robustness, study.protocol.subsets.get(Subset.ALL)
     if not damage.points:
         return
     st.header("Damage beyond the five views", anchor=False)
     st.caption(
-        f"{_measured_on(damage.images)}Each model sees damaged faces in its own view: the lower-hidden one never sees "
-        "a mask. The model trained with any quarters hidden met the diagonals in training; a version that started from "
-        "another one has seen what that one saw, and how each was augmented is in its card."
+        f"{_measured_on(damage.images, images)}Each model sees damaged faces in its own view (the lower-hidden one "
+        "never sees a mask), but diagonal halves with nothing else hidden. The model trained with any quarters hidden "
+        "met the diagonals in training; a version that started from another one has seen what that one saw, and how "
+        "each was augmented is in its card."
     )
     _damage_of_all(damage)
     _damage_of_one(damage)
@@ -94,17 +97,30 @@ def _damage_of_all(damage: Robustness) -> None:
 
 
 def _damage_of_one(damage: Robustness) -> None:
-    model = st.selectbox("One model under all damage", SLOTS, format_func=NAMES.__getitem__, key="damaged", width=240)
+    model = st.selectbox(
+        "One model under all damage",
+        SLOTS,
+        format_func=NAMES.__getitem__,
+        key="damaged",
+        width=240,
+        persist_state="session",
+    )
     chart = study_curves.robustness_of(damage, model)
     st.altair_chart(chart, width="stretch", alt=f"Accuracy of the model {NAMES[model].lower()} under all damage")
-    st.caption("Lines are 95 % intervals; dashed: undamaged faces.")
+    own = (
+        "" if model in WHOLE_FACES else ", its own half hidden; the diagonals, where it is not, do not compare with it"
+    )
+    st.caption(f"Lines are 95 % intervals; dashed: undamaged faces{own}.")
     with st.expander("The same as a table, with macro F1", icon=":material/table:"):
         st.dataframe(study_tables.damage_of_rows(damage, model), hide_index=True, width="stretch")
-        st.caption("With 95 % intervals; the change is against undamaged faces.")
+        st.caption("With 95 % intervals; the change, without one, is against undamaged faces.")
 
 
-def _measured_on(images: int | None) -> str:
-    return f"Measured on {images:,} test images, drawn at random, the same for all. " if images else ""
+def _measured_on(images: int | None, of: int | None) -> str:
+    if not images:
+        return ""
+    which = f"all {images:,} test images" if images == of else f"{images:,} test images, drawn at random"
+    return f"Measured on {which}, the same for all. "
 
 
 def show_agreement(study: StudyResult) -> None:
@@ -114,7 +130,13 @@ def show_agreement(study: StudyResult) -> None:
     st.header("How far the models agree", anchor=False)
     tables = {table.setting: table for table in study.agreement}
     names = {"own": "Each its own view"}
-    setting = st.selectbox("What the models see", list(tables), format_func=lambda key: names.get(key) or NAMES[key])
+    setting = st.selectbox(
+        "What the models see",
+        list(tables),
+        format_func=lambda key: names.get(key) or NAMES[key],
+        key="seen",
+        persist_state="session",
+    )
     table = tables[setting]
     left, right = st.columns([3, 2], gap="large")
     left.altair_chart(study_charts.agreement(table), width="stretch", alt="Cohen's kappa of each two models")
@@ -134,13 +156,19 @@ def show_speed(study: StudyResult) -> None:
     st.header("Speed and size", anchor=False)
     rows = [study_words.model_row(model, study) for model in study.models]
     st.dataframe(rows, hide_index=True, width="stretch")
-    st.caption(f"Accuracy on the model's own view; of the last, on whole faces. {study_words.machines(study.models)}")
+    st.caption(
+        "Accuracy on the model's own view; of the last, on whole faces. The temperature divides the logits before they "
+        f"become probabilities. {study_words.machines(study.models)}"
+    )
 
 
 def show_tests(study: StudyResult) -> None:
     """Show the paired tests, on demand."""
     with st.expander(f"All {len(study.tests)} paired tests (McNemar)", icon=":material/science:"):
-        st.dataframe([study_words.paired_test_row(test) for test in study.tests], hide_index=True, width="stretch")
+        rows = [study_words.paired_test_row(test) for test in study.tests]
+        short = {name: st.column_config.NumberColumn(format="%.2g") for name in ("p", "p corrected")}
+        signs = {"Difference, points": st.column_config.NumberColumn(format="%+.1f")}
+        st.dataframe(rows, hide_index=True, width="stretch", column_config=short | signs)
         st.caption("p is corrected within its family (Holm). The difference with its interval is what to read first.")
 
 

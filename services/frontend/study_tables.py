@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from services.frontend.study_words import NAMES, signed, with_interval
+from services.frontend.study_words import NAMES, WHOLE_FACES, signed, with_interval
+from shared.masking import View
 from shared.study import Estimate, Robustness, RobustnessPoint, Shapley
 
 
@@ -28,12 +29,18 @@ def damage_of_rows(damage: Robustness, model: str) -> list[dict[str, str]]:
             "Damage": title,
             "Severity": severity,
             "Accuracy, %": with_interval(point.accuracy),
-            "Change, points": signed(point.accuracy.value - whole.accuracy.value) if whole and point != whole else "",
+            "Change, points": signed(point.accuracy.value - whole.accuracy.value) if whole and _compares(point) else "",
             "Macro F1, %": with_interval(point.macro_f1),
         }
         for name, level, title, severity in damage_kinds(damage)
         if (point := points.get((name, level)))
     ]
+
+
+def _compares(point: RobustnessPoint) -> bool:
+    """Return whether a point stands beside undamaged faces: damaged, and the same half hidden as there."""
+    hides_a_half = point.corruption in set(View)
+    return point.corruption != "none" and (point.model in WHOLE_FACES or not hides_a_half)
 
 
 def damage_kinds(damage: Robustness) -> Iterator[tuple[str, float, str, str]]:

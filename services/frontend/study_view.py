@@ -38,28 +38,55 @@ def _by_emotion(study: StudyResult, hypothesis: Hypothesis) -> None:
         {},
         unit=f"{minus}, points",
         differences=True,
-        p_values={name: study_words.p_words(test.p_corrected) for name, test in tests.items()},
+        p_values={name: test.p_corrected for name, test in tests.items()},
     )
     st.altair_chart(chart, width="stretch", alt=f"{minus}, by emotion")
-    st.caption("The two specialists' accuracy, with 95 % intervals. Hover over a bar for its corrected p.")
+    st.caption(
+        "The two specialists' accuracy; of one emotion that is recall, which also grows with how readily a model gives "
+        "that answer: their precision and F1 stand below, in the cells. Lines are 95 % intervals; * is a p below 0.05, "
+        "corrected for all emotions of both questions."
+    )
 
 
 def show_grid(study: StudyResult) -> tuple[str, str, Subset]:
     """Show the heat map; return the chosen model, view and part of the test set."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Figure", list(FIGURES), format_func=lambda key: FIGURES[key].name, key=FIGURE, width=190)
-        subset = st.selectbox("Test images", list(SUBSETS), format_func=SUBSETS.__getitem__, key=SUBSET, width=240)
+        name = st.selectbox(
+            "Figure",
+            list(FIGURES),
+            format_func=lambda key: FIGURES[key].name,
+            key=FIGURE,
+            width=190,
+            persist_state="session",
+        )
+        subset = st.selectbox(
+            "Test images",
+            list(SUBSETS),
+            format_func=SUBSETS.__getitem__,
+            key=SUBSET,
+            width=240,
+            persist_state="session",
+        )
         ways = [OURS, THEIRS, BESIDE, LESS] if _is_published(study, name) else [OURS]
-        show = st.segmented_control("Show", ways, default=OURS, required=True, key=f"{SHOW}-{len(ways)}") or OURS
+        show = (
+            st.segmented_control(
+                "Show", ways, default=OURS, required=True, key=f"{SHOW}-{len(ways)}", persist_state="session"
+            )
+            or OURS
+        )
     ours, theirs = study_figures.our_grid(study, name, subset), study_figures.published_grid(study, name)
     st.session_state.setdefault(MODEL, "full")
     st.session_state.setdefault(VIEW, "full")
     _maps(show, ours, theirs, (st.session_state[MODEL], st.session_state[VIEW]))
     _explain(study, name, subset, show)
     with st.container(horizontal=True):
-        model = st.selectbox("Trained with", SLOTS, format_func=NAMES.__getitem__, key=MODEL, width=190)
+        model = st.selectbox(
+            "Trained with", SLOTS, format_func=NAMES.__getitem__, key=MODEL, width=190, persist_state="session"
+        )
         views = [view.value for view in STUDY_VIEWS]
-        view = st.selectbox("Tested with", views, format_func=NAMES.__getitem__, key=VIEW, width=190)
+        view = st.selectbox(
+            "Tested with", views, format_func=NAMES.__getitem__, key=VIEW, width=190, persist_state="session"
+        )
     return model, view, Subset(subset)
 
 

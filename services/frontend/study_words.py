@@ -17,6 +17,9 @@ NAMES: Final = {
 }
 """A model by what was hidden in its training, a view by what is hidden in the test; every name has two words."""
 
+WHOLE_FACES: Final = ("full", "any")
+"""The models whose own view, in which they see damaged faces, is the whole face."""
+
 IDS: Final = {name: slot for slot, name in NAMES.items()}
 
 SUBSETS: Final = {
@@ -113,13 +116,6 @@ def p_words(p: float) -> str:
     return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.3f}"
 
 
-def p_text(p: float) -> str:
-    """Return a p for a table: three decimal places, or 1.0e-45 below 0.001."""
-    if p == 0:
-        return "below 1e-300"
-    return f"{p:.1e}" if p < SMALLEST_P else f"{p:.3f}"
-
-
 def finding(hypothesis: Hypothesis, tests: Sequence[PairedTest]) -> tuple[str, str]:
     """Return the answer to a question as a sentence, and its figure: the difference, interval and corrected p.
 
@@ -161,7 +157,7 @@ def _turned(estimate: Estimate, sign: float) -> Estimate:
 
 
 def paired_test_row(test: PairedTest) -> dict[str, str | int | float]:
-    """Return a test's line in the table of tests; a p is text, since a column of numbers writes all of 45 decimals."""
+    """Return a test's line in the table of tests; what one may want to sort by is a number."""
     return {
         "Test": test.id,
         "Family": test.family,
@@ -172,12 +168,13 @@ def paired_test_row(test: PairedTest) -> dict[str, str | int | float]:
         "Images": test.n,
         "Only first right": test.only_first,
         "Only second right": test.only_second,
-        "Difference, points": f"{signed(test.difference.value)} ({interval(test.difference)})",
+        "Difference, points": round(test.difference.value * 100, 1),
+        "95 % interval": interval(test.difference),
         "Odds ratio": round(test.odds_ratio.value, 2),
         "Cohen's g": round(test.cohens_g, 3),
         "Method": test.method,
-        "p": p_text(test.p),
-        "p corrected": p_text(test.p_corrected),
+        "p": test.p,
+        "p corrected": test.p_corrected,
     }
 
 

@@ -50,10 +50,13 @@ def show_form(datasets: DatasetList, models: Sequence[ModelInfo]) -> JobRequest 
         format_func=words.KIND_NAMES.__getitem__,
         captions=[words.KIND_SENTENCES[each] for each in get_args(JobKind)],
         key="kind",
+        persist_state="session",
     )
     left, right = st.columns([3, 2], gap="large")
     with left:
-        dataset = st.selectbox("Data set", datasets.datasets, format_func=lambda found: found.name, key="dataset")
+        dataset = st.selectbox(
+            "Data set", datasets.datasets, format_func=lambda found: found.name, key="dataset", persist_state="session"
+        )
     with right:
         _show_counts(dataset)
     if dataset.problem:

@@ -68,7 +68,7 @@ def _grid(values: Grid, words: Callable[[float], str], share: Callable[[float], 
         )
         rows.append(f"<tr><th scope='row'>{model}</th>{cells}</tr>")
     return (
-        "<div class='wide'><table class='grid-of-models'><thead><tr><th scope='col'>trained \\ seen</th>"
+        "<div class='wide'><table class='grid-of-models'><thead><tr><th scope='col'>trained \\ hidden in the test</th>"
         f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 

@@ -21,7 +21,7 @@ TRAINING: Final = "training"
 
 LIMITS: Final = (
     "Each model is one training. The intervals and tests cover which images were tested, not which weights another "
-    "seed would have given: another seed can move an accuracy by about a point.",
+    "seed would have given. Another seed may move an accuracy by some tenths of a point or more.",
     "What is compared is what a network of this kind finds in 48 x 48 gray pixels of a half, cut at the middle of the "
     "picture, not at the middle of the face; not what a person sees in it.",
     "The labels of FER2013 are guesses at posed and found pictures, made with the whole face in view. An emotion whose "

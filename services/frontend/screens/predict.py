@@ -44,11 +44,13 @@ def _options() -> Options:
     whole = st.toggle(
         "The whole image is the face",
         key="whole",
+        persist_state="session",
         help="Do not look for faces: the picture is a face and nothing else, such as one of FER2013.",
     )
     covered = st.toggle(
         "The face is already covered",
         key="covered",
+        persist_state="session",
         help="Hide nothing: the picture shows a face with a mask, sunglasses or a scarf. Each model reads it as it is.",
     )
     return Options(Detect.NEVER if whole else Detect.AUTO, mask=not covered)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from services.frontend import charts, study_charts, study_curves, study_faces, study_figures, study_tables, study_words
+from services.frontend.charts import EMOTION_COLOURS
 from services.frontend.study_palette import AMOUNTS, DIFFERENCES, GREY, colour, ink, luminance
 from services.frontend.study_words import ALL
 from shared.labels import LABELS
@@ -141,13 +142,13 @@ def test_the_specialists_tests_are_a_bar_each_with_all_emotions_on_top(example: 
             {},
             unit="points",
             differences=True,
-            p_values={name: study_words.p_words(test.p_corrected) for name, test in tests.items()},
+            p_values={name: test.p_corrected for name, test in tests.items()},
         )
     )
 
     assert [row["emotion"] for row in rows] == [ALL, *LABELS]
     assert {test.first.model for test in tests.values()} == {"lower"}
-    assert rows[0] | {"text": "−2.8", "end": 0.0, "interval": "−3.9 to −1.7", "p": "p < 0.001"} == rows[0]
+    assert rows[0] | {"text": "−2.8", "end": 0.0, "interval": "−3.9 to −1.7", "p": "p < 0.001", "star": " *"} == rows[0]
 
 
 def test_the_table_of_quadrants_has_them_their_halves_and_all_emotions_first(example: StudyResult) -> None:
@@ -166,10 +167,17 @@ def test_grey_text_contrasts_with_both_pages(page: str) -> None:
     assert (light + 0.05) / (dark + 0.05) >= 4
 
 
+@pytest.mark.parametrize("page", ["#ffffff", "#0f171b"])
+@pytest.mark.parametrize("colour", EMOTION_COLOURS.values())
+def test_an_emotions_bar_contrasts_with_both_pages(colour: str, page: str) -> None:
+    light, dark = sorted((luminance(colour), luminance(page)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 3  # WCAG 2.1, graphics
+
+
 def test_the_share_won_back_is_written_beside_each_way(example: StudyResult) -> None:
     rows = rows_of(study_curves.recovery(example.recovery))
 
-    assert [row["text"] for row in rows] == ["75 %"] * 8
+    assert [row["text"] for row in rows] == ["75 % (73 to 77)"] * 8
     assert rows[0] | {"from": 0.42, "to": 0.6, "whole": 0.66} == rows[0]
 
 
@@ -181,7 +189,7 @@ def test_a_share_lost_stands_right_of_the_ring_that_it_falls_behind(example: Stu
 
     (drawn,) = rows_of(study_curves.recovery([behind]))
 
-    assert drawn["text"] == "−5 %"
+    assert drawn["text"] == "−5 % (73 to 77)"
     assert drawn["end"] == row.full_on_view
 
 

@@ -348,6 +348,8 @@ def test_a_second_teacher_needs_weights_and_a_first(runs: Runs, folder: Path) ->
     with pytest.raises(ApiError, match="first/3 ships no weights") as refused:
         runs.start(JobRequest.model_validate({**asked, "teacher": "first/1"}))
     assert refused.value.field == "second_teacher"
+    once = {**asked, "teacher": "first/3", "second_teacher": "first/1", "settings": {"fixed_teacher": True}}
+    assert runs.start(JobRequest.model_validate(once))[1]
 
 
 def test_an_ensemble_needs_another_version_with_or_without_weights_and_two_sizes(runs: Runs, folder: Path) -> None:
