@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
-from shared.errors import DatasetError
+from shared.errors import DatasetError, UnreadableDatasetError
 from shared.labels import FER_CSV_LABELS, LABELS
 
 Kind = Literal["zip", "folder", "csv"]
@@ -97,8 +97,15 @@ def _names(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except (zipfile.BadZipFile, OSError, RuntimeError, ValueError) as error:  # zipfile's, of damaged files
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except (zipfile.BadZipFile, RuntimeError, ValueError) as error:  # zipfile's, of damaged files
         raise DatasetError(f"{path.name} is not a readable zip; download it again.") from error
+
+
+def _unreadable(path: Path, error: OSError) -> UnreadableDatasetError:
+    why = error.strerror or type(error).__name__
+    return UnreadableDatasetError(f"{path.name} cannot be read ({why}); check the disk and who may read the file.")
 
 
 def iterate_csv(path: Path) -> Iterator[CsvRow]:
@@ -119,7 +126,9 @@ def iterate_csv(path: Path) -> Iterator[CsvRow]:
             for row in reader:
                 if row:
                     yield _csv_row(path.name, reader.line_num, row, emotion, pixels, usage)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path.name} is not a readable CSV; download it again.") from error
 
 

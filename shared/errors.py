@@ -6,8 +6,10 @@ HalffaceError
 ├── ModelFolderError      a model folder that is missing, incomplete, altered or of another format
 │   ├── UnknownModelError     a version that does not exist
 │   ├── SelfTestError         a version that does not answer as its card says
-│   └── ModelChangeError      a promotion, roll back or archiving that is not possible now
+│   ├── ModelChangeError      a promotion, roll back or archiving that is not possible now
+│   └── ModelsUnavailableError    a models folder that cannot be written now
 ├── DatasetError          a data set that is missing or cannot be trained on
+│   └── UnreadableDatasetError    one that the disk, or its permissions, keep from being read now
 ├── RunFolderError        a run's folder that is missing or cannot be read
 └── StudyError            the study's figures are missing or of another format
 
@@ -43,8 +45,16 @@ class ModelChangeError(ModelFolderError):
     """A change of what serves that is not possible in the state that the models are in."""
 
 
+class ModelsUnavailableError(ModelFolderError):
+    """A models folder that the disk, or its permissions, keep from being changed now."""
+
+
 class DatasetError(HalffaceError):
     """A data set that is missing or not laid out as FER2013 is."""
+
+
+class UnreadableDatasetError(DatasetError):
+    """A data set that the disk, or its permissions, keep from being read now."""
 
 
 class RunFolderError(HalffaceError):

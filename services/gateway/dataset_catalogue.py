@@ -7,7 +7,7 @@ from pathlib import Path
 
 from services.gateway.remembered import Remembered
 from shared.dataset_layout import count_images, kind_of, list_datasets
-from shared.errors import DatasetError
+from shared.errors import DatasetError, UnreadableDatasetError
 from shared.schemas.datasets import DatasetInfo, DatasetList
 
 _log = logging.getLogger("halfface.gateway.datasets")
@@ -58,24 +58,34 @@ class DatasetCatalogue:
         if kind is None:
             return None
         empty = DatasetInfo(name=path.name, kind=kind, counts={}, total=0, problem=None)
-        return self._counted.get(path.name, files, lambda: _count(path, empty))
+        try:
+            return self._counted.get(path.name, files, lambda: _count(path, empty))
+        except UnreadableDatasetError as error:  # not remembered: it may pass without a change of the files
+            return empty.model_copy(update={"problem": str(error)})
+        except OSError as error:
+            _log.warning("%s cannot be read: %s", path, error)
+            return empty.model_copy(update={"problem": f"{path.name} cannot be read; check who may read it."})
 
 
 def _count(path: Path, empty: DatasetInfo) -> DatasetInfo:
+    """Return a data set with its counts, or with what is wrong in it. Raises OSError and UnreadableDatasetError."""
     try:
         counts = count_images(path)
+    except UnreadableDatasetError:
+        raise
     except DatasetError as error:
         return empty.model_copy(update={"problem": str(error)})
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         _log.warning("%s cannot be read: %s", path, error)
-        return empty.model_copy(update={"problem": f"{path.name} cannot be read; check its permissions and content."})
+        return empty.model_copy(update={"problem": f"{path.name} cannot be read; check its content."})
     total = sum(sum(labels.values()) for labels in counts.values())
     return empty.model_copy(update={"counts": counts, "total": total})
 
 
 def _files_state(path: Path) -> Hashable:
-    """Return what changes when the data set does: time and size of a file, the times of all folders of a folder."""
+    """Return what changes when the data set does, or who may read it: times and size, or the times of all folders."""
     if not path.is_dir():
         state = path.stat()
-        return state.st_mtime_ns, state.st_size
-    return tuple(sorted((folder, Path(folder).stat().st_mtime_ns) for folder, _, _ in os.walk(path)))
+        return state.st_mtime_ns, state.st_ctime_ns, state.st_size
+    states = ((folder, Path(folder).stat()) for folder, _, _ in os.walk(path))
+    return tuple(sorted((folder, state.st_mtime_ns, state.st_ctime_ns) for folder, state in states))

@@ -138,10 +138,15 @@ class ModelCatalogue:
             try:
                 read_card(folder)
             except ModelFolderError as error:
+                if isinstance(error.__cause__, OSError):
+                    raise  # not remembered: it may pass without a change of the files
                 return message_of(error, self._models_dir)
             return None
 
-        return self._checked.get(model_id, _files_state(folder), check)
+        try:
+            return self._checked.get(model_id, _files_state(folder), check)
+        except ModelFolderError as error:
+            return message_of(error, self._models_dir)
 
 
 def _text(value: object) -> str | None:
@@ -155,4 +160,4 @@ def _size_bytes(folder: Path, card: Card) -> int:
 def _files_state(folder: Path) -> Hashable:
     """Return what changes when a file does. Raises OSError; a link that leads nowhere is none of a version's files."""
     states = ((file.name, file.stat()) for file in folder.iterdir() if file.exists())
-    return tuple(sorted((name, state.st_mtime_ns, state.st_size) for name, state in states))
+    return tuple(sorted((name, state.st_mtime_ns, state.st_ctime_ns, state.st_size) for name, state in states))

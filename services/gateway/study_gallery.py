@@ -18,7 +18,7 @@ from PIL import Image
 from services.gateway.dataset_catalogue import DatasetCatalogue
 from services.gateway.remembered import Remembered
 from shared.dataset_images import FaceImage, fingerprint, read_images
-from shared.errors import DatasetError
+from shared.errors import DatasetError, UnreadableDatasetError
 from shared.labels import LABEL_INDEX
 from shared.study_answers import StudyAnswers, image_order
 
@@ -56,17 +56,26 @@ class Galleries:
         """Return the images that the answers were given to; None if no data set has them."""
         for path, files in self._datasets.with_test_images(len(answers.labels)):
             asked = (files, answers.test_fingerprint)
-            gallery = self._read.get(path.name, asked, partial(_read, path, answers.test_fingerprint))
+            try:
+                gallery = self._read.get(path.name, asked, partial(_read, path, answers.test_fingerprint))
+            except (UnreadableDatasetError, OSError):  # not remembered: it may pass without a change of the files
+                continue
             if gallery:
                 return gallery
         return None
 
 
 def _read(path: Path, test_fingerprint: str) -> Gallery | None:
-    """Return the test images of a data set if they have this fingerprint; one that cannot be read has not."""
+    """Return the test images of a data set if they have this fingerprint; a damaged one has not.
+
+    Raises:
+        UnreadableDatasetError, OSError: it cannot be read now.
+    """
     try:
         images = list(read_images(path, "test"))
-    except (DatasetError, OSError):
+    except UnreadableDatasetError:
+        raise
+    except DatasetError:
         return None
     return _gallery(images) if fingerprint(images) == test_fingerprint else None
 

@@ -1,7 +1,10 @@
 """What lies in the data folder and the models folder."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -13,6 +16,8 @@ from shared.model_folder import write_active
 from shared.model_registry import archive, promote
 
 from .folders import write_small_model, write_zip
+
+NOBODY = 65534
 
 
 def test_a_missing_data_folder_is_an_empty_list(tmp_path: Path) -> None:
@@ -35,6 +40,46 @@ def test_a_broken_data_set_is_listed_with_its_problem(folder: Path) -> None:
 
     assert broken.problem == "broken.zip is not a readable zip; download it again."
     assert good.problem is None
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """Be nobody within the block: root may read everything."""
+    was = os.geteuid()
+    try:
+        if was == 0:
+            os.seteuid(NOBODY)
+        yield
+    finally:
+        os.seteuid(was)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder as `folder` is, which anybody may look into."""
+    with TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        (path / "data").mkdir()
+        write_zip(path / "data/faces.zip")
+        write_small_model(path / "models")
+        yield path
+
+
+def test_what_could_not_be_read_once_is_read_again_though_no_file_changed(open_folder: Path) -> None:
+    datasets, models = DatasetCatalogue(open_folder / "data"), ModelCatalogue(open_folder / "models")
+    files = (open_folder / "data/faces.zip", open_folder / "models/first/1/model.onnx")
+    for file in files:
+        file.chmod(0)
+    with without_rights():
+        problems = [datasets.all().datasets[0].problem, models.all().models[0].problem]
+    for file in files:
+        file.chmod(0o644)
+    with without_rights():
+        assert [datasets.all().datasets[0].problem, models.all().models[0].problem] == [None, None]
+
+    assert problems[0] == "faces.zip cannot be read (Permission denied); check the disk and who may read the file."
+    assert "cannot be read" in (problems[1] or "")
 
 
 def test_a_data_set_that_changed_is_counted_again(folder: Path) -> None:
