@@ -28,7 +28,8 @@ from shared.study import StudyResult
 from shared.study_mistakes import MistakeList, MistakesQuery
 
 CONNECT_TIMEOUT_S = 3.05
-HEALTH_TIMEOUT_S = 3.0
+HEALTH_TIMEOUT_S = 6.0
+"""Longer than the gateway waits for its parts, or it could not say which of them is silent."""
 
 Content = TypeVar("Content", bound=BaseModel)
 

@@ -9,6 +9,7 @@ import logging
 import math
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import requests
@@ -26,7 +27,10 @@ from shared.web import REQUEST_ID_HEADER, ApiError, current_request_id
 CONNECT_TIMEOUT_S: Final = 3.0
 READY_TIMEOUT_S: Final = 2.0
 LOOK_EVERY_S: Final = 2.0
-"""So long may a replica be silent before it is asked whether it is alive: longer than a prediction takes by far."""
+"""So often is it looked whether a replica that has not answered yet gives a sign of life."""
+BUSY_S: Final = 12.0
+"""So long may a replica be silent before it is asked whether it is alive: with all its threads at work on large
+pictures it cannot answer that either, and is not to be taken for one that hangs."""
 MOST_BROKEN: Final = 3
 """So many times a request may break a connection before it is taken for one that kills who works on it."""
 RETRY_AFTER_S: Final = 5
@@ -71,6 +75,7 @@ class InferenceClient:
         self._replicas = Replicas([each.strip().rstrip("/") for each in url.split(",")])
         self._timeout_s = timeout_s
         self._heard_s: dict[Replica, float] = {}
+        self._notes: dict[Replica, str | None] = {}
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy in the environment is not meant for the neighbour
         adapter = HTTPAdapter(pool_connections=REPLICAS_CONNECTED, pool_maxsize=connections)
@@ -92,19 +97,27 @@ class InferenceClient:
 
     def self_test(self, model_id: str) -> None:
         """Have a version loaded and tried; inference's 404 or 409 says why it must not serve."""
-        self._post("/v1/self-test", _json(SelfTestRequest(model=model_id)), "application/json", SelfTestAnswer)
+        try:
+            self._post("/v1/self-test", _json(SelfTestRequest(model=model_id)), "application/json", SelfTestAnswer)
+        except ApiError as error:
+            error.field = None  # of inference's request, not of the caller's
+            raise
 
     def why_not_ready(self) -> str | None:
         """Return why no replica of inference can serve, or None if one can. Raises nothing."""
-        reasons = []
-        for replica in self._replicas.all():
-            reason = self._why_not_ready(replica)
-            if reason is None:
-                return None
-            reasons.append(reason)
+        replicas = self._replicas.all()
+        with ThreadPoolExecutor(len(replicas)) as side_by_side:  # several that are silent are waited for once
+            told = list(side_by_side.map(self._why_not_ready, replicas))
+        reasons = [reason for reason in told if reason is not None]
+        if len(reasons) < len(told):
+            return None
         if len(reasons) == 1:
             return reasons[0]
         return f"none of its {len(reasons)} replicas can serve: {', '.join(dict.fromkeys(reasons))}"
+
+    def note(self) -> str | None:
+        """Return what replicas that can serve said when they were last asked, such as that an older version serves."""
+        return "; ".join(dict.fromkeys(note for note in self._notes.values() if note)) or None
 
     def _post(self, path: str, body: bytes, content_type: str, answer: type[Parsed]) -> Parsed:
         response = self._send(path, body, {"Content-Type": content_type, **_headers()})
@@ -164,20 +177,28 @@ class InferenceClient:
         def post() -> requests.Response:
             return self._session.post(f"{replica.url}{path}", data=body, headers=headers, timeout=timeouts)
 
+        began_s = time.monotonic()
         try:
             with self._replicas.at_work(replica):
-                response = wait_for(post, lambda since_s: self._hangs(replica, since_s), LOOK_EVERY_S)
+                response = wait_for(post, lambda since_s: self._hangs(replica, began_s, since_s), LOOK_EVERY_S)
         except (requests.RequestException, HangsError) as error:
             self._replicas.set_aside(replica, type(error).__name__)
             raise
         self._heard_s[replica] = time.monotonic()
         return response
 
-    def _hangs(self, replica: Replica, since_s: float) -> bool:
-        """Return whether a replica gave no sign of life since then, while there is another to ask instead.
+    def _hangs(self, replica: Replica, began_s: float, since_s: float) -> bool:
+        """Return whether a replica gave no sign of life for long, while there is another to ask instead.
 
         One that is busy answers some request or other; so it is asked whether it is ready only if it did not.
+
+        Args:
+            replica: which.
+            began_s: when the request that waits was sent.
+            since_s: since when it has to be silent, too.
         """
+        if time.monotonic() - max(began_s, self._heard_s.get(replica, -math.inf)) < BUSY_S:
+            return False
         if self._heard_s.get(replica, -math.inf) < since_s and self._replicas.another_is_well(replica):
             self._why_not_ready(replica)
             return self._heard_s.get(replica, -math.inf) < since_s
@@ -195,16 +216,19 @@ class InferenceClient:
             response = self._session.get(f"{replica.url}/readyz", timeout=READY_TIMEOUT_S, headers=headers)
         except requests.RequestException as error:
             self._replicas.set_aside(replica, type(error).__name__)
+            self._notes.pop(replica, None)
             return "it does not answer"
         self._heard_s[replica] = time.monotonic()
+        try:
+            reason = Health.model_validate_json(response.content).reason
+        except ValidationError:
+            reason = "it gives no sensible answer"
         if response.status_code == 200:
+            self._notes[replica] = reason
             self._replicas.mark_well(replica)
             return None
         self._replicas.set_aside(replica, "not ready")
-        try:
-            return Health.model_validate_json(response.content).reason or "it is not ready"
-        except ValidationError:
-            return "it gives no sensible answer"
+        return reason or "it is not ready"
 
 
 class ClassRequest(BaseModel):

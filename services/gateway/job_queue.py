@@ -12,6 +12,7 @@ from typing import Final
 
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import Queue
@@ -76,7 +77,8 @@ class JobQueue:
             socket_connect_timeout=timeout_s,
             socket_timeout=timeout_s,
             health_check_interval=30,
-            retry=Retry(NoBackoff(), 1),  # once: a connection that went stale is made anew
+            # Once, and only where a connection went stale: what did not answer in time is not asked again.
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
         self._queues = [Queue(name, connection=self._redis, serializer=JSONSerializer) for name in QUEUE_NAMES]
 

@@ -34,6 +34,8 @@ class SmallInference:
     port: int
     not_ready: str | None = None
     """Why it refuses predictions, and /readyz too."""
+    note: str | None = None
+    """What /readyz says beside that it is ready."""
     breaks: int = 0
     """So many connections are closed without an answer."""
     hangs: bool = False
@@ -112,7 +114,7 @@ def small_app(told: SmallInference) -> APIFlask:
 
     @app.get("/readyz")
     def readyz() -> tuple[dict[str, object], int]:
-        state = Health(status="unavailable" if told.not_ready else "ok", reason=told.not_ready)
+        state = Health(status="unavailable" if told.not_ready else "ok", reason=told.not_ready or told.note)
         return state.model_dump(), 503 if told.not_ready else 200
 
     return app

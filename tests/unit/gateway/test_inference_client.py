@@ -128,6 +128,16 @@ def test_readiness_is_told_with_inferences_own_reason(inference: SmallInference)
     assert InferenceClient(f"http://127.0.0.1:{free_port()}", 20).why_not_ready() == "it does not answer"
 
 
+def test_what_a_replica_that_can_serve_says_is_told_until_it_says_so_no_more(inference: SmallInference) -> None:
+    client = InferenceClient(inference.url, 20)
+    inference.note = "upper: first/1 serves in its place."
+    assert client.why_not_ready() is None
+    assert client.note() == "upper: first/1 serves in its place."
+    inference.note = None
+    assert client.why_not_ready() is None
+    assert client.note() is None
+
+
 # --- several replicas ------------------------------------------------------------------------------------------------
 
 
@@ -230,12 +240,27 @@ def test_a_replica_that_hangs_as_a_whole_costs_no_request(
     client: InferenceClient, inference: SmallInference, second: SmallInference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference_client, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(inference_client, "BUSY_S", 0.1)
     inference.hangs = True
 
     for _ in range(6):
         client.predict(ANY)
 
     assert (len(inference.bodies), len(second.bodies)) == (0, 6)
+
+
+def test_a_replica_with_all_threads_at_work_is_not_taken_for_one_that_hangs(
+    client: InferenceClient, inference: SmallInference, second: SmallInference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference_client, "LOOK_EVERY_S", 0.05)
+    inference.hangs = second.hangs = True  # nor does it answer whether it is ready
+    free = threading.Timer(0.5, lambda: (inference.released.set(), second.released.set()))
+    free.start()
+
+    client.predict(ANY)
+    free.join()
+
+    assert len(inference.bodies) + len(second.bodies) == 1
 
 
 def test_a_replica_that_is_slow_but_alive_is_waited_for(

@@ -1,6 +1,7 @@
 """The gateway's end of the queue, on a real server."""
 
 import json
+import socket
 import zlib
 from collections.abc import Callable
 
@@ -109,3 +110,17 @@ def test_a_queue_that_is_away_is_unavailable_with_retry_after(
 
     error = raised.value
     assert (error.status, error.code, error.headers) == (503, "queue_unavailable", {"Retry-After": "5"})
+
+
+def test_a_queue_that_takes_connections_and_says_nothing_is_asked_once() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        queue = JobQueue(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", timeout_s=0.2)
+        with pytest.raises(ApiError, match="does not answer"):
+            queue.ping()
+        silent.settimeout(1)
+        silent.accept()[0].close()
+        silent.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            silent.accept()
