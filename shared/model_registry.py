@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, cast
 
-from shared.errors import ModelChangeError, ModelFolderError, UnknownModelError
+from shared.errors import ModelChangeError, ModelFolderError, ModelsUnavailableError, UnknownModelError
 from shared.model_folder import (
     CARD_FILE,
     ActiveModels,
@@ -45,7 +45,7 @@ def promote(models_dir: Path, model_id: str, slots: Sequence[Slot], by: str, sel
     Args:
         models_dir: the folder `models`.
         model_id: `<name>/<version>`.
-        slots: what it shall serve; slots that it serves already stay as they are.
+        slots: what it shall serve; slots that it serves already stay as they are, and follow no release from now on.
         by: who wants it.
         self_test: called once the version's files are those of its card.
 
@@ -64,7 +64,7 @@ def promote(models_dir: Path, model_id: str, slots: Sequence[Slot], by: str, sel
         state = read_active_models(models_dir)
         if model_id in state.archived:
             raise ModelChangeError(f"{model_id} is archived; restore it, then promote it.")
-        changed = [slot for slot in dict.fromkeys(slots) if state.active.get(slot) != model_id]
+        changed = [slot for slot in dict.fromkeys(slots) if not _is_chosen(state, slot, model_id)]
         return _serve(models_dir, state, dict.fromkeys(changed, model_id), by, "promote")
 
 
@@ -208,6 +208,11 @@ def _came_with_a_release(state: ActiveModels, slot: str, released: Set[str]) -> 
     return last.action == RELEASE and served in {None, last.model}
 
 
+def _is_chosen(state: ActiveModels, slot: str, model_id: str) -> bool:
+    """Return whether a version serves a slot, and by a person's choice: the slot no longer follows releases then."""
+    return state.active.get(slot) == model_id and not _came_with_a_release(state, slot, frozenset({model_id}))
+
+
 def _can_serve(models_dir: Path, state: ActiveModels, model_id: str) -> bool:
     return model_id not in state.archived and _exists(models_dir, model_id)
 
@@ -249,7 +254,7 @@ def _turn(models_dir: Path) -> Iterator[None]:
             yield
     except OSError as error:
         message = f"The models folder cannot be changed ({error.strerror}); make it writable for this user."
-        raise ModelFolderError(message) from error
+        raise ModelsUnavailableError(message) from error
 
 
 def _serve(

@@ -144,7 +144,7 @@ def change_row(change: ModelChange) -> dict[str, str]:
 
 def _change(change: ModelChange) -> str:
     where = READS.get(change.slot or "", "")
-    before = f", in place of {change.before}" if change.before else ""
+    before = f", in place of {change.before}" if change.before not in (None, change.model) else ""
     match change.action:
         case "promote":
             return f"Promoted **{change.model}** for {where}{before}"

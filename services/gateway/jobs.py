@@ -13,6 +13,7 @@ from shared.openapi import answer
 from shared.schemas.jobs import Deleted, Job, JobDetail, JobList, JobLog, JobRequest, JobState, MetricList
 from shared.schemas.wire import RunId, Wire
 from shared.study import STUDY_FILE
+from shared.web import ApiError
 
 EXAMPLE: Final[dict[str, Any]] = {"dataset": "fer2013.zip", "view": "upper", "settings": {"epochs": 5}}
 START_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
@@ -22,6 +23,22 @@ START_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
     503: answer("The job queue does not answer; try again after Retry-After seconds.", "HTTPError"),
 }
 NO_JOB: Final = {404: "There is no such job."}
+TEXT: Final = {"schema": {"type": "string"}}
+LOG_ANSWERS: Final[dict[int | str, Any]] = {
+    404: "There is no such job.",
+    200: {
+        "description": "The lines.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobLog"}}, "text/plain": TEXT},
+    },
+}
+REPORT_ANSWERS: Final[dict[int | str, Any]] = {
+    200: {
+        "description": "The report.",
+        "content": {"text/html": TEXT, "application/json": {"schema": {"type": "object"}}},
+    },
+    304: "It is as it was: see If-None-Match and If-Modified-Since.",
+    404: "There is no such job, or it has no report.",
+}
 CANCEL_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
     202: answer("A worker has it and stops within seconds.", "Job"),
     404: answer("There is no such job.", "HTTPError"),
@@ -35,6 +52,9 @@ RETRY_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
     422: answer("Its data set or a version that it names is gone.", "HTTPError"),
     503: answer("The job queue does not answer; try again after Retry-After seconds.", "HTTPError"),
 }
+
+KEY_HEADER: Final = "Idempotency-Key"
+LONGEST_KEY: Final = 200
 
 PAGE: Final = "report.html"
 FIGURES: Final = ("metrics.json", STUDY_FILE)
@@ -71,7 +91,10 @@ class StartHeaders(Wire):
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
     idempotency_key: str | None = Field(
-        None, alias="Idempotency-Key", min_length=1, max_length=200, description="Of your choice; it names this job."
+        None,
+        alias=KEY_HEADER,
+        description="Of your choice; it names this job.",
+        json_schema_extra={"minLength": 1, "maxLength": LONGEST_KEY},
     )
 
 
@@ -88,7 +111,11 @@ def start_job(json_data: JobRequest, headers_data: StartHeaders) -> tuple[Job, i
     kept in a folder of its own and queued; the Location header is the job's address. A request that comes
     with a job's Idempotency-Key, or without one equals that of an open job, gets that job and 200.
     """
-    job, is_new = parts().runs.start(json_data, current_key_name(), headers_data.idempotency_key)
+    key = headers_data.idempotency_key
+    if key is not None and not 0 < len(key) <= LONGEST_KEY:
+        message = f"The header {KEY_HEADER} needs 1 to {LONGEST_KEY} characters."
+        raise ApiError(status=422, code="invalid", message=message, field=KEY_HEADER)
+    job, is_new = parts().runs.start(json_data, current_key_name(), key)
     return job, 201 if is_new else 200, {"Location": url_for("jobs.show_job", run_id=job.id)}
 
 
@@ -131,16 +158,16 @@ def job_metrics(run_id: str, query_data: MetricsQuery) -> MetricList:
 @blueprint.get("/v1/jobs/<run_id>/log")
 @blueprint.input(LogQuery, location="query")
 @blueprint.output(JobLog)
-@blueprint.doc(tags=["jobs"], responses=NO_JOB)
-def job_log(run_id: str, query_data: LogQuery) -> JobLog | Response:
+@blueprint.doc(tags=["jobs"], responses=LOG_ANSWERS)
+def job_log(run_id: str, query_data: LogQuery) -> Response:
     """Show a job's log
 
     The last lines, as JSON, or as they are if the request accepts only text/plain.
     """
     lines = parts().shown_runs.log_lines(run_id, query_data.lines)
-    if request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain":
-        return Response("".join(f"{line}\n" for line in lines), mimetype="text/plain")
-    return JobLog(lines=lines)
+    text = request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain"
+    body = "".join(f"{line}\n" for line in lines) if text else JobLog(lines=lines).model_dump_json()
+    return Response(body, mimetype="text/plain" if text else "application/json", headers={"Vary": "Accept"})
 
 
 @blueprint.post("/v1/jobs/<run_id>/cancel")
@@ -202,12 +229,14 @@ def delete_job(run_id: str) -> Deleted:
 
 
 @blueprint.get("/v1/jobs/<run_id>/report")
-@blueprint.doc(tags=["jobs"], responses={404: "There is no such job, or it has no report."})
+@blueprint.doc(tags=["jobs"], responses=REPORT_ANSWERS)
 def job_report(run_id: str) -> Response:
     """Show a job's report
 
-    The page of an evaluation or a study, as HTML that needs nothing else; its figures if only JSON is accepted.
+    The page of an evaluation or a study, as HTML that needs nothing else; its figures if JSON is what is accepted.
     """
-    html = request.accept_mimetypes.best_match(["text/html", "application/json"]) == "text/html"
-    names = [PAGE] if html else FIGURES
-    return send_file(parts().shown_runs.report(run_id, *names).absolute())
+    json = request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
+    names = FIGURES if json else [PAGE]
+    response = send_file(parts().shown_runs.report(run_id, *names).absolute())
+    response.vary.add("Accept")
+    return response

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from services.gateway.inference_client import InferenceClient
 from shared import model_registry
-from shared.errors import ModelChangeError, ModelFolderError, UnknownModelError
+from shared.errors import ModelChangeError, ModelFolderError, ModelsUnavailableError, UnknownModelError
 from shared.model_folder import Card, message_of
 from shared.schemas.wire import Slot
 from shared.web import ApiError
@@ -52,6 +52,8 @@ class ModelChanges:
             raise ApiError(status=404, code="model_not_found", message=self._sentence(error)) from error
         except ModelChangeError as error:
             raise ApiError(status=409, code="model_change_refused", message=self._sentence(error)) from error
+        except ModelsUnavailableError as error:
+            raise ApiError(status=503, code="models_unavailable", message=self._sentence(error)) from error
         except ModelFolderError as error:
             raise ApiError(status=409, code="model_broken", message=self._sentence(error)) from error
 

@@ -21,8 +21,10 @@ BROKEN: Final = {**NOT_FOUND, 409: "The model is there but cannot be used."}
 REFUSED: Final = {**NOT_FOUND, 409: "It is not possible now; the message says why. What serves stays as it was."}
 UNTESTED: Final = {
     **REFUSED,
-    503: "Inference is away and can try no version; try again after Retry-After seconds.",
+    502: "Inference failed at trying the version.",
+    503: "Inference is away and can try no version, or the models folder cannot be written; the message says which.",
 }
+ARCHIVED: Final = {**REFUSED, 503: "The models folder cannot be written."}
 ZIP: Final[dict[int | str, Any]] = {
     200: {
         "description": "The version's folder; unpack it in a models folder.",
@@ -126,7 +128,7 @@ def roll_back(json_data: RollBackRequest) -> ModelInfo:
 
 @blueprint.post("/v1/models/<name>/<version>/archive")
 @blueprint.output(ModelInfo)
-@blueprint.doc(tags=["models"], responses=REFUSED)
+@blueprint.doc(tags=["models"], responses=ARCHIVED)
 def archive(name: str, version: str) -> ModelInfo:
     """Archive a version
 
@@ -138,7 +140,7 @@ def archive(name: str, version: str) -> ModelInfo:
 
 @blueprint.post("/v1/models/<name>/<version>/restore")
 @blueprint.output(ModelInfo)
-@blueprint.doc(tags=["models"], responses=REFUSED)
+@blueprint.doc(tags=["models"], responses=ARCHIVED)
 def restore(name: str, version: str) -> ModelInfo:
     """Take a version out of the archive"""
     parts().model_changes.restore(f"{name}/{version}", current_key_name())

@@ -55,12 +55,19 @@ class RunReader:
     def show(self, run_id: str) -> JobDetail:
         """Return one job with its past, why it waits, and its parts if it is a study."""
         run = self.open(run_id)
+        try:
+            return self._shown(run)
+        except (ApiError, RunFolderError):
+            self.open(run_id)  # says so if the run was deleted meanwhile
+            raise
+
+    def _shown(self, run: RunFolder) -> JobDetail:
         job = self._with_messages([(run, read(run))])[0]
         parts = [(part, found) for part in run.parts() if job.request.kind == "study" and (found := readable(part))]
         return JobDetail(
             **job.model_dump(),
             history=run.history(),
-            log_tail=self.log_lines(run_id, LOG_TAIL_LINES) if job.state == JobState.FAILED else [],
+            log_tail=self.log_lines(run.id, LOG_TAIL_LINES) if job.state == JobState.FAILED else [],
             parts=self._with_messages(parts),
             size_bytes=sum(folder.size_bytes() for folder in (run, *(part for part, _ in parts))),
         )

@@ -17,7 +17,7 @@ from services.gateway.job_queue import JobQueue
 from services.gateway.removal import remove
 from services.gateway.run_reader import WAITING, RunReader, read, readable
 from shared.errors import RunFolderError
-from shared.run_folder import RunFolder, RunState, utc_now
+from shared.run_folder import REQUEST_FILE, RunFolder, RunState, utc_now
 from shared.schemas.jobs import OPEN_STATES, Deleted, Job, JobRequest, JobState
 from shared.schemas.training import IMAGENET, SPLIT
 from shared.study_plan import create_study
@@ -121,6 +121,7 @@ class Runs:
         Each goes on from its last checkpoint.
         """
         run = self._reader.open(run_id)
+        self._require_parts(run)
         is_study = read(run).request.kind == "study"
         stopped = [part for part in run.parts() if _may_resume(part)] if is_study else []
         for part in stopped:
@@ -128,6 +129,12 @@ class Runs:
         if _may_resume(run) or not stopped:  # a study still waits while its parts have stopped
             self._resume(run)
         return self._reader.show(run_id)
+
+    def _require_parts(self, run: RunFolder) -> None:
+        """Return if every job is there that the run waits for, or takes a model from."""
+        gone = [other for other in run.request().after if not (self._runs_dir / other / REQUEST_FILE).is_file()]
+        if gone:
+            raise _conflict(f"Job {run.id} needs job {gone[0]}, which was deleted; start it anew.")
 
     def _resume(self, run: RunFolder) -> None:
         with self._turn(run):

@@ -80,6 +80,10 @@ def test_the_same_request_twice_is_one_job_and_so_is_the_same_idempotency_key(ga
     assert (keyed.status_code, repeated.status_code, repeated.json()["id"]) == (201, 200, keyed.json()["id"])
     assert repeated.json()["state"] == "finished"
     assert code(call(gateway, "POST", "/v1/jobs", json=asked(), headers=mine)) == (409, "idempotency_key")
+    for wrong in ("", "x" * 201):
+        refused = call(gateway, "POST", "/v1/jobs", json=body, headers={"Idempotency-Key": wrong})
+        assert code(refused) == (422, "invalid")
+        assert refused.json()["error"]["field"] == "Idempotency-Key"
 
 
 def test_a_job_is_started_anew_once_it_has_ended(gateway: RunningGateway) -> None:

@@ -80,6 +80,17 @@ def test_a_study_is_cancelled_and_resumed_with_its_parts(runs: Runs, reader: Run
     assert waiting(redis) == [shown.parts[0].id]
 
 
+def test_a_study_of_which_a_part_was_deleted_is_not_resumed(runs: Runs, reader: RunReader, redis: Redis) -> None:
+    study, _ = runs.start(STUDY)
+    runs.cancel(study.id)
+    runs.delete(study.after[1])
+    with pytest.raises(ApiError, match=f"needs job {study.after[1]}, which was deleted; start it anew") as refused:
+        runs.resume(study.id)
+    assert refused.value.status == 409
+    assert {part.state for part in reader.show(study.id).parts} == {JobState.CANCELLED}
+    assert waiting(redis) == []
+
+
 def test_a_study_that_waits_is_resumed_where_a_part_failed(runs: Runs, reader: RunReader, folder: Path) -> None:
     study, _ = runs.start(STUDY)
     end(folder, study.after[0], JobState.FAILED)

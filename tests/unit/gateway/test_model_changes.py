@@ -8,6 +8,7 @@ from scripts.processes import free_port
 from services.gateway.inference_client import InferenceClient
 from services.gateway.model_changes import ModelChanges
 from shared.model_folder import read_active, read_active_models
+from shared.model_registry import LOCK_FILE
 from shared.web import ApiError
 
 from .folders import write_small_model
@@ -49,6 +50,7 @@ def test_a_version_that_fails_its_self_test_is_refused_with_the_reason(
 
     assert (caught.value.status, caught.value.code) == (409, "self_test_failed")
     assert caught.value.message == "first/2 fails its self-test."
+    assert caught.value.field is None  # inference's `model` is no field of a promotion
     assert read_active(models) == {"full": "first/1"}
 
 
@@ -87,6 +89,15 @@ def test_what_is_not_possible_is_refused_with_a_status_and_no_place_of_the_serve
         (404, "model_not_found"),
         (409, "model_change_refused"),
     ]
+
+
+def test_a_models_folder_that_cannot_be_written_is_unavailable(changes: ModelChanges, models: Path) -> None:
+    (models / LOCK_FILE).mkdir()
+
+    with pytest.raises(ApiError, match="cannot be changed") as caught:
+        changes.archive("first/2", "ada")
+
+    assert (caught.value.status, caught.value.code) == (503, "models_unavailable")
 
 
 def test_a_version_is_archived_and_restored(changes: ModelChanges, models: Path) -> None:

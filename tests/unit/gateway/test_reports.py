@@ -10,6 +10,8 @@ from shared.schemas.wire import ErrorAnswer
 
 from .small_app import make_gateway
 
+NAMES = ("report", "log")
+
 
 def job_with(folder: Path, **files: str) -> str:
     """Make a job with these files in its report; return the report's address."""
@@ -28,7 +30,16 @@ def test_the_page_is_for_browsers_and_the_figures_for_programs(figures: str, tmp
     with client.get(address, headers={"Accept": "text/html"}) as page:
         assert (page.status_code, page.mimetype, page.text) == (200, "text/html", "<p>a page</p>")
     with client.get(address, headers={"Accept": "application/json"}) as json:
-        assert (json.status_code, json.get_json()) == (200, {"a": 1})
+        assert (json.status_code, json.get_json(), json.vary.to_header()) == (200, {"a": 1}, "Accept")
+    for accepts in ({}, {"Accept": "*/*"}, {"Accept": "image/png"}):
+        with client.get(address, headers=accepts) as page:
+            assert (page.mimetype, page.vary.to_header()) == ("text/html", "Accept")
+
+
+def test_the_document_tells_both_forms_of_report_and_log(tmp_path: Path) -> None:
+    paths = make_gateway(tmp_path).test_client().get("/openapi.json").get_json()["paths"]
+    forms = {name: set(paths[f"/v1/jobs/{{run_id}}/{name}"]["get"]["responses"]["200"]["content"]) for name in NAMES}
+    assert forms == {"report": {"text/html", "application/json"}, "log": {"text/plain", "application/json"}}
 
 
 def test_a_job_without_a_report_says_so(tmp_path: Path) -> None:

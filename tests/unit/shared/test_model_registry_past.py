@@ -124,6 +124,17 @@ def test_slots_of_an_older_release_follow_and_a_persons_choice_stays(models: Pat
     assert [change.action for change in state.history] == ["promote", "release"]
 
 
+def test_a_released_version_that_a_person_promotes_stays(models: Path, released: Path) -> None:
+    model_registry.follow_release(models, released, passes)
+    promote(models, "first/2", "full")
+    model_registry.promote(released, "first/1", ["full", "upper"], "maker", passes)
+
+    state = model_registry.follow_release(models, released, passes)
+
+    assert state.active == {"full": "first/2", "upper": "first/1"}
+    assert [(change.action, change.slot) for change in state.history][2:] == [("promote", "full"), ("release", "upper")]
+
+
 def test_a_release_that_was_rolled_back_stays_rolled_back(models: Path, released: Path) -> None:
     write_active(models, {"full": "first/1"})
     model_registry.follow_release(models, released, passes)
