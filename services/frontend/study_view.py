@@ -44,7 +44,7 @@ def _by_emotion(study: StudyResult, hypothesis: Hypothesis) -> None:
     st.caption(
         "The two specialists' accuracy; of one emotion that is recall, which also grows with how readily a model gives "
         "that answer: their precision and F1 stand below, in the cells. Lines are 95 % intervals; * is a p below 0.05, "
-        "corrected for all emotions of both questions."
+        "corrected (Holm)."
     )
 
 

@@ -85,3 +85,20 @@ def test_a_study_is_shown_with_its_heat_map_findings_and_curves(stack: RunningSt
     for number in range(3):  # H1, Q1, the heat map
         expect(charts.nth(number).locator("canvas, svg").first).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_what_was_chosen_on_a_page_is_still_chosen_when_one_comes_back(stack: RunningStack, page: Page) -> None:
+    write_study(example_study(), stack.folder / "models" / STUDY_FILE)
+    page.goto(f"{stack.page_url}/study")
+    page.get_by_role("radio", name="Difference").click()
+    told = page.get_by_text("Ours minus the original's in points")
+    expect(told).to_be_visible(timeout=PATIENCE_MS)
+
+    page.get_by_role("link", name="Train").click()
+    epochs = page.get_by_role("spinbutton", name="Epochs")
+    epochs.fill("33")
+    epochs.press("Enter")
+    page.get_by_role("link", name="Study").click()
+    expect(told).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("link", name="Train").click()
+    expect(epochs).to_have_value("33", timeout=PATIENCE_MS)
