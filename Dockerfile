@@ -15,9 +15,9 @@ RUN touch README.md && pip install -c constraints.txt . && rm -r build *.egg-inf
 
 FROM base AS inference
 RUN pip install -c constraints.txt '.[inference]' && rm -r build *.egg-info
-COPY shared shared
-COPY services/__init__.py services/
-COPY services/inference services/inference
+COPY --chown=halfface shared shared
+COPY --chown=halfface services/__init__.py services/
+COPY --chown=halfface services/inference services/inference
 USER halfface
 ENV INFERENCE_HOST=0.0.0.0
 EXPOSE 5000
@@ -27,9 +27,9 @@ CMD ["python", "-m", "services.inference"]
 
 FROM base AS gateway
 RUN pip install -c constraints.txt '.[gateway]' && rm -r build *.egg-info
-COPY shared shared
-COPY services/__init__.py services/
-COPY services/gateway services/gateway
+COPY --chown=halfface shared shared
+COPY --chown=halfface services/__init__.py services/
+COPY --chown=halfface services/gateway services/gateway
 USER halfface
 ENV GATEWAY_HOST=0.0.0.0
 EXPOSE 5001
@@ -39,9 +39,9 @@ CMD ["python", "-m", "services.gateway"]
 
 FROM base AS frontend
 RUN pip install -c constraints.txt '.[frontend]' && rm -r build *.egg-info
-COPY shared shared
-COPY services/__init__.py services/
-COPY services/frontend services/frontend
+COPY --chown=halfface shared shared
+COPY --chown=halfface services/__init__.py services/
+COPY --chown=halfface services/frontend services/frontend
 USER halfface
 ENV FRONTEND_HOST=0.0.0.0
 EXPOSE 8501
@@ -56,8 +56,8 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libtcma
 ARG TORCH_INDEX=
 RUN pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} '.[trainer]' \
  && rm -r build *.egg-info
-COPY shared shared
-COPY trainer trainer
+COPY --chown=halfface shared shared
+COPY --chown=halfface trainer trainer
 USER halfface
 ENV LD_PRELOAD=libtcmalloc_minimal.so.4
 # Healthy while a worker of this container is registered at the queue.

@@ -20,6 +20,9 @@ from typing import Final
 
 import psutil
 
+TAIL_BYTES: Final = 1 << 16
+"""Of a log, its last lines are looked for in so much."""
+
 PR_SET_PDEATHSIG: Final = 1
 """From linux/prctl.h: the signal that the kernel sends to a process when its parent dies; exec keeps it."""
 
@@ -134,8 +137,11 @@ class Service:
 
     def tail(self, lines: int = 15) -> str:
         """Return the last lines of the log."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
+            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
 
     def new_output(self) -> list[str]:
         """Return the whole lines that were logged since the last call."""

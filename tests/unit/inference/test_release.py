@@ -118,6 +118,13 @@ def test_a_list_that_cannot_be_read_keeps_no_service_from_starting(tmp_path: Pat
     assert (models / "active.json").read_text() == "{"
 
 
+def test_a_release_that_cannot_be_read_ends_the_command_with_what_helps(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "services.inference.release", str(tmp_path / "away"), str(tmp_path / "models")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "chmod -R a+rX models" in ended.stderr
+
+
 def test_the_command_says_what_it_takes() -> None:
     command = [sys.executable, "-m", "services.inference.release"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

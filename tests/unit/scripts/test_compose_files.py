@@ -44,3 +44,23 @@ def test_of_the_services_the_gateway_alone_gets_the_admin_key() -> None:
     with_env_file = {name for name, service in services("docker-compose.yml").items() if service.get("env_file")}
     blanked = {name for name, environment in given.items() if environment.get("GATEWAY_ADMIN_KEY") == ""}
     assert with_env_file - blanked == {"gateway"}
+
+
+@pytest.mark.parametrize("name", [file.name for file in FILES if "gpu" not in file.name])
+def test_no_service_has_a_capability_or_a_log_without_an_end(name: str) -> None:
+    whole = {service: about for service, about in services(name).items() if "image" in about}
+    assert whole
+    for service, about in whole.items():
+        assert (about["cap_drop"], about.get("cap_add", [])) == (["ALL"], []), service
+        assert set(about["logging"]["options"]) == {"max-size", "max-file"}, service
+
+
+def test_the_queue_is_the_images_own_user_who_may_read_what_it_wrote_before() -> None:
+    """As root without capabilities its entry point fails on the second start, at the folder that the first one made."""
+    assert services("docker-compose.yml")["queue"]["user"] == "redis"
+
+
+def test_two_stacks_on_one_machine_have_images_of_their_own() -> None:
+    built = [service["image"] for file in FILES for service in services(file.name).values() if "build" in service]
+    assert built
+    assert all(image.startswith("${COMPOSE_PROJECT_NAME}-") for image in built)

@@ -21,6 +21,7 @@ from scripts.stack import Stack, StackError
 from scripts.stack_settings import ROOT, Settings, explain
 from scripts.up import (
     alone_in,
+    bring_release,
     describe,
     make_stack,
     prepare_folders,
@@ -30,6 +31,7 @@ from scripts.up import (
     run,
     start,
 )
+from shared.model_folder import read_active
 
 
 def settings(**given: Any) -> Settings:
@@ -125,6 +127,17 @@ def test_a_second_stack_in_the_same_runs_folder_is_refused(tmp_path: Path) -> No
         alone_in(tmp_path / "runs"),
     ):
         pass
+
+
+def test_a_new_models_folder_gets_the_release_and_one_that_somebody_filled_is_left_alone(tmp_path: Path) -> None:
+    new, filled = settings(models_dir=tmp_path / "new"), settings(models_dir=tmp_path / "filled")
+    for each in (new, filled):
+        each.models_dir.mkdir()
+    (filled.models_dir / "mine").mkdir()
+    for each in (new, filled, new):
+        bring_release(each)
+    assert read_active(new.models_dir) == read_active(ROOT / "models")
+    assert [path.name for path in filled.models_dir.iterdir()] == ["mine"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobKind, JobProgress, JobRequest, JobState
+from trainer.errors import Stopped
 from trainer.runs import NOT_SAVED, UNEXPECTED, execute
 from trainer.settings import Settings
 from trainer.tasks import TASKS, Work
@@ -74,6 +75,24 @@ def test_a_measurement_without_memory_is_not_told_of_a_batch_size(
 ) -> None:
     end = execute(work(raises(MemoryError()), "evaluate"), settings)
     assert end.message == "The device ran out of memory; free some, then resume it."
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_weights_are_kept_for_a_run_that_may_go_on_and_for_no_other(
+    work: Callable[..., RunFolder], settings: Settings, ends_well: bool
+) -> None:
+    def train(work: Work) -> str:
+        for name in ("checkpoints/step-1.safetensors", "export/model.onnx", "best.safetensors", "metrics.jsonl"):
+            (work.run.path / name).parent.mkdir(exist_ok=True)
+            (work.run.path / name).touch()
+        if not ends_well:
+            raise Stopped("Stopped.")
+        return "full/1"
+
+    run = work(train)
+    execute(run, settings)
+    left = {path.name for path in run.path.iterdir()} & {"checkpoints", "export", "best.safetensors", "metrics.jsonl"}
+    assert left == ({"metrics.jsonl"} if ends_well else {"checkpoints", "export", "best.safetensors", "metrics.jsonl"})
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), OSError(errno.EIO, "Input/output error")])
