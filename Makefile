@@ -69,7 +69,7 @@ $(VENV)/.stack: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "$(PYTHON) is older than 3.11; install a newer one and name it: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-	  echo "$(PYTHON) cannot make environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	  echo "$(PYTHON) cannot make environments; on Debian and Ubuntu: apt install $(notdir $(PYTHON))-venv" >&2; exit 1; }
 	@echo "Making the environment in $(VENV); the first time takes some minutes."
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) -q $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[gateway,inference,frontend,trainer,stack]'

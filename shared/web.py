@@ -267,6 +267,7 @@ def make_app(
     app.config.update(
         OPENAPI_VERSION=OPENAPI_VERSION,
         AUTO_SERVERS=False,
+        AUTO_OPERATION_ID=True,
         VALIDATION_ERROR_SCHEMA=_error_schema(),
         HTTP_ERROR_SCHEMA=_error_schema(),
         MAX_CONTENT_LENGTH=max_request_bytes,

@@ -13,7 +13,7 @@ from shared.errors import ModelFolderError, RunFolderError
 from shared.model_folder import Card
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobRequest, JobState
-from shared.schemas.training import FIXED_BY_WEIGHTS, IMAGENET, SPLIT
+from shared.schemas.training import FIXED_BY_WEIGHTS, FROM_BASE, IMAGENET
 from shared.web import ApiError
 
 
@@ -32,27 +32,27 @@ class JobChecks:
         self._models = models
 
     def completed(self, asked: JobRequest) -> JobRequest:
-        """Return the request with what its base says of settings that it leaves open: see SPLIT."""
-        untold = [name for name in SPLIT if name not in asked.settings.model_fields_set]
+        """Return the request with what its base says of settings that it leaves open: see FROM_BASE."""
+        untold = [name for name in FROM_BASE if name not in asked.settings.model_fields_set]
         if asked.base_model in (None, IMAGENET) or not untold:
             return asked
-        split = self._split_of(asked.base_model)
-        told = {name: split[name] for name in untold if name in split}
+        base = self._told_by(asked.base_model)
+        told = {name: base[name] for name in untold if name in base}
         return asked.model_copy(update={"settings": asked.settings.model_copy(update=told)})
 
-    def _split_of(self, named: str) -> dict[str, Any]:
-        """Return the SPLIT of a version, or of the one that a run makes; nothing if there is none, as `check` tells."""
+    def _told_by(self, named: str) -> dict[str, Any]:
+        """Return FROM_BASE of a version, or of the one that a run makes; nothing if there is none, as `check` tells."""
         try:
             if not named.startswith(RUN_PREFIX):
                 card = self._models.card(named)
-                return card.split if card else {}
+                return {**card.split, **card.fixed_by_weights} if card else {}
             run = RunFolder.open(self._runs_dir, named.removeprefix(RUN_PREFIX))
             other, made = run.request().request, run.state().model
         except (ModelFolderError, RunFolderError):
             return {}
         if source := made or other.model:
-            return self._split_of(source)
-        return other.settings.model_dump(include=set(SPLIT))
+            return self._told_by(source)
+        return other.settings.model_dump(include=set(FROM_BASE))
 
     def check(self, asked: JobRequest) -> None:
         """Return if the request can be done.

@@ -39,7 +39,7 @@ def _for_others(run: RunFolder, unfinished: Sequence[str]) -> str:
     states = {other: _state(run.path.parent / other) for other in unfinished}
     gone = [other for other, state in states.items() if state is None]
     if gone:
-        return f"It waits for {_listed(gone)}, which was deleted; cancel it and start it anew."
+        return f"It waits for {_listed(gone)}, which was deleted; cancel it and start another one."
     stopped = [other for other, state in states.items() if state in STOPPED]
     if stopped:
         return f"It waits for {_listed(stopped)}, which was cancelled or failed; resume that, and this goes on."

@@ -19,7 +19,7 @@ from services.gateway.run_reader import WAITING, RunReader, read, readable
 from shared.errors import RunFolderError
 from shared.run_folder import REQUEST_FILE, RunFolder, RunState, utc_now
 from shared.schemas.jobs import OPEN_STATES, Deleted, Job, JobRequest, JobState
-from shared.schemas.training import IMAGENET, SPLIT
+from shared.schemas.training import FROM_BASE, IMAGENET
 from shared.study_plan import create_study
 from shared.web import ApiError
 
@@ -134,7 +134,8 @@ class Runs:
         """Return if every job is there that the run waits for, or takes a model from."""
         gone = [other for other in run.request().after if not (self._runs_dir / other / REQUEST_FILE).is_file()]
         if gone:
-            raise _conflict(f"Job {run.id} needs job {gone[0]}, which was deleted; start it anew.")
+            advice = "start it anew" if read(run).request.kind == "study" else "start another one that names a version"
+            raise _conflict(f"Job {run.id} needs job {gone[0]}, which was deleted; {advice}.")
 
     def _resume(self, run: RunFolder) -> None:
         with self._turn(run):
@@ -271,7 +272,7 @@ class Runs:
 def _agrees(asked: JobRequest, stored: JobRequest) -> bool:
     """Return whether a request asks for what is stored; what a fine-tuning leaves to its start may be anything."""
     is_fine_tuning = asked.base_model not in (None, IMAGENET)
-    untold = set(SPLIT) - asked.settings.model_fields_set if is_fine_tuning else set()
+    untold = set(FROM_BASE) - asked.settings.model_fields_set if is_fine_tuning else set()
     settings = asked.settings.model_copy(update={name: getattr(stored.settings, name) for name in untold})
     return stored == asked.model_copy(update={"settings": settings})
 

@@ -123,7 +123,7 @@ class JobRequest(Wire):
 
 
 class JobState(StrEnum):
-    """Where a job is."""
+    """Where a job is. It has ended once it is finished, failed or cancelled; an interrupted one goes on by itself."""
 
     QUEUED = "queued"
     RUNNING = "running"

@@ -27,6 +27,9 @@ SPLIT: Final = ("validation_share", "duplicate_similarity")
 """The settings that say how the training split is divided. A fine-tuning takes them from the version that it starts
 from where it is not told: on the same data it would else be validated on images that this one has learnt."""
 
+FROM_BASE: Final = (*SPLIT, *FIXED_BY_WEIGHTS)
+"""What a fine-tuning takes from the version that it starts from, where it is not told."""
+
 
 class TrainSettings(Wire):
     """How to train; the same model is the trainer's config, so a request is checked by what runs it."""

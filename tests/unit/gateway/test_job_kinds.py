@@ -269,20 +269,20 @@ def test_a_base_that_an_export_or_a_finished_run_makes_has_the_architecture_of_i
         runs.cancel(job.id)
 
 
-def test_a_fine_tuning_asks_for_the_width_and_the_stem_of_what_it_starts_from(runs: Runs, folder: Path) -> None:
+def test_a_fine_tuning_may_not_ask_for_less_width_or_another_stem_than_its_starts(runs: Runs, folder: Path) -> None:
     shape = {"width": 0.5, "small_stem": True}
     write_small_model(folder / "models", "3", training={"request": {"settings": shape}})
     training, _ = runs.start(ASKED.model_copy(update={"settings": TrainSettings(**shape)}))
     for base in ("first/3", f"run:{training.id}"):
-        for settings, field in (({}, "width"), ({"width": 0.5}, "small_stem")):
+        for settings, field in (({"width": 0.25}, "width"), ({"small_stem": False}, "small_stem")):
             with pytest.raises(ApiError, match="choose that to start from it") as refused:
                 runs.start(a_fine_tuning(base, settings))
             assert (refused.value.status, refused.value.field) == (422, f"settings.{field}")
         assert runs.start(a_fine_tuning(base, shape))[1]
 
 
-def test_a_fine_tuning_holds_out_what_its_start_held_out_unless_it_says_otherwise(runs: Runs, folder: Path) -> None:
-    split = {"validation_share": 0.06, "duplicate_similarity": 0.95}
+def test_a_fine_tuning_takes_shape_and_split_of_its_start_unless_it_says_otherwise(runs: Runs, folder: Path) -> None:
+    split = {"validation_share": 0.06, "duplicate_similarity": 0.95, "width": 0.5, "small_stem": True}
     write_small_model(folder / "models", "3", training={"request": {"settings": split}})
     training, _ = runs.start(ASKED.model_copy(update={"settings": TrainSettings(**split)}))
     export, _ = runs.start(JobRequest(kind="export", dataset="faces.zip", model="first/3"))
@@ -328,10 +328,9 @@ def test_a_teacher_teaches_unless_its_share_of_the_loss_is_given() -> None:
 def test_a_fine_tuning_may_be_wider_than_what_it_starts_from_if_it_says_so(runs: Runs, folder: Path) -> None:
     write_small_model(folder / "models", "3", training={"request": {"settings": {"width": 0.5, "small_stem": True}}})
     assert runs.start(a_fine_tuning("first/3", {"width": 0.75, "small_stem": True}))[1]
-    for settings in ({"small_stem": True}, {"width": 0.25, "small_stem": True}):
-        with pytest.raises(ApiError, match=r"has the width 0\.5; choose that .* or give a greater one") as refused:
-            runs.start(a_fine_tuning("first/3", settings))
-        assert refused.value.field == "settings.width"
+    with pytest.raises(ApiError, match=r"has the width 0\.5; choose that .* or give a greater one") as refused:
+        runs.start(a_fine_tuning("first/3", {"width": 0.25, "small_stem": True}))
+    assert refused.value.field == "settings.width"
 
 
 def test_a_finished_run_whose_model_is_gone_is_no_base(runs: Runs, folder: Path) -> None:

@@ -16,6 +16,7 @@ from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
 from shared.run_folder import LEASE_FILE, RunFolder, RunState
 from shared.schemas.jobs import Job, JobRequest, JobState
+from shared.schemas.training import TrainSettings
 from shared.web import ApiError
 from trainer.run_lock import only_one
 
@@ -99,7 +100,8 @@ def test_a_base_model_without_weights_is_refused_by_field(runs: Runs, folder: Pa
 def test_a_base_model_of_another_architecture_is_refused_by_field(runs: Runs, folder: Path) -> None:
     write_small_model(folder / "models", "3", architecture="resnet50")
 
-    error = refusal(lambda: runs.start(JobRequest(dataset="faces.zip", base_model="first/3")))
+    settings = TrainSettings(architecture="resnet18")
+    error = refusal(lambda: runs.start(JobRequest(dataset="faces.zip", base_model="first/3", settings=settings)))
 
     assert (error.status, error.field) == (422, "settings.architecture")
     assert "resnet50" in error.message
