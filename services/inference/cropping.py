@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -19,19 +20,44 @@ On 947 images so placed, found and cut, the first model was right as often as on
 """
 
 
-def crop_square(gray: npt.NDArray[np.uint8], box: FaceBox) -> npt.NDArray[np.uint8]:
-    """Return the face in `box`, uint8 (S, S); beyond the image its border is repeated.
+LEVEL_FROM: Final = 10.0
+"""Degrees of tilt above which a face is levelled.
+
+Measured: 400 validation images of FER2013, enlarged four times, half of them turned to each side; those that YuNet
+found, cut and read by the five released specialists on their own views, mean accuracy in per cent:
+
+turned by             0°          10°         20°         30°         45°
+found                 382         379         351         284         130
+as they lie           60.0        58.2        58.2        53.6        45.7
+levelled above 10°    60.3        59.8        59.1        59.4        51.8
+"""
+
+
+def crop_square(gray: npt.NDArray[np.uint8], box: FaceBox, tilt: float = 0.0) -> npt.NDArray[np.uint8]:
+    """Return the face in `box`, uint8 (S, S), level; beyond the image its border is repeated.
 
     Args:
         gray: uint8 (H, W).
         box: the face's place; may reach beyond the image.
+        tilt: of the line through its eyes, in degrees, clockwise; the crop is turned back by it where it is large.
     """
     side = max(1, round(CROP_SIDE * max(box.width, box.height)))
+    if abs(tilt) > LEVEL_FROM:
+        return _turned(gray, box, side, tilt)
     left = round(box.x + box.width / 2 - side / 2)
     top = round(box.y + box.height / 2 - side / 2)
     rows = np.clip(np.arange(top, top + side), 0, gray.shape[0] - 1)
     columns = np.clip(np.arange(left, left + side), 0, gray.shape[1] - 1)
     return gray[np.ix_(rows, columns)]
+
+
+def _turned(gray: npt.NDArray[np.uint8], box: FaceBox, side: int, tilt: float) -> npt.NDArray[np.uint8]:
+    """Return the square of this side about the box's centre, turned back by `tilt` degrees."""
+    centre = (box.x + (box.width - 1) / 2, box.y + (box.height - 1) / 2)
+    turn = np.array(cv2.getRotationMatrix2D(centre, tilt, 1.0), np.float64)
+    turn[:, 2] += (side - 1) / 2 - np.asarray(centre)
+    turned = cv2.warpAffine(gray, turn, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(turned, np.uint8)
 
 
 def box_inside(box: FaceBox, width: int, height: int) -> Box:

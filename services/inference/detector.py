@@ -5,6 +5,7 @@ YuNet: Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", Machine In
 
 import hashlib
 import importlib.util
+import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,8 @@ class Detection:
     box: FaceBox
     score: float
     """The detector's confidence, 0 to 1."""
+    tilt: float = 0.0
+    """Of the line through the eyes, in degrees: above 0 where the eye on the right of the image is the lower one."""
 
 
 class FaceDetector(Protocol):
@@ -150,4 +153,6 @@ def _is_box(row: npt.NDArray[np.float32], edge: int, size: tuple[int, int]) -> b
 def _detection(row: npt.NDArray[np.float32], edge: int, step_x: float, step_y: float) -> Detection:
     x, y, width, height = (float(value) for value in row[:4])
     box = FaceBox((x - edge) * step_x, (y - edge) * step_y, width * step_x, height * step_y)
-    return Detection(box, min(1.0, float(row[-1])))
+    eyes = [float(value) for value in row[4:8]]  # x and y of the one on the left of the image, then of the other
+    tilt = math.degrees(math.atan2((eyes[3] - eyes[1]) * step_y, (eyes[2] - eyes[0]) * step_x))
+    return Detection(box, min(1.0, float(row[-1])), tilt)

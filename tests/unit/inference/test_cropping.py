@@ -1,11 +1,14 @@
 """A face is cut square, from where it is, whatever its box."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scripts.draw_faces import draw_portrait
 from services.inference.cropping import CROP_SIDE, box_inside, crop_square
-from services.inference.detector import FaceBox
+from services.inference.detector import FaceBox, YuNetDetector
+from shared.preprocessing import resize
 
 places = st.floats(-300, 300)
 sizes = st.floats(0.01, 300)
@@ -49,3 +52,28 @@ def test_beyond_the_image_its_border_is_repeated() -> None:
     crop = crop_square(image, FaceBox(x=-1, y=-1, width=4, height=4))
 
     np.testing.assert_array_equal(crop, [[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]])
+
+
+@pytest.mark.parametrize("turned", [-35, 35])
+def test_a_tilted_face_is_cut_level_and_one_that_is_not_stays_as_it_is(turned: int) -> None:
+    detector, portrait = YuNetDetector(), draw_portrait("happy", 5, 320)
+    crops = []
+    for picture in (portrait, portrait.rotate(turned, fillcolor=portrait.getpixel((2, 2)), resample=2)):
+        rgb, gray = np.asarray(picture.convert("RGB")), np.asarray(picture.convert("L"))
+        (found,) = detector.detect(rgb)
+        crops += [resize(crop_square(gray, found.box, tilt), 48).astype(int) for tilt in (found.tilt, 0.0)]
+    straight, as_it_is, levelled, tilted = crops
+    assert (straight == as_it_is).all()
+    assert np.abs(levelled - straight).mean() < np.abs(tilted - straight).mean()
+
+
+@settings(max_examples=100)
+@given(image=images, box=boxes, tilt=st.floats(-180, 180))
+def test_a_levelled_crop_is_square_and_within_the_range_of_the_image(
+    image: np.ndarray, box: FaceBox, tilt: float
+) -> None:
+    crop = crop_square(image, box, tilt)
+
+    assert crop.dtype == np.uint8
+    assert crop.shape[0] == crop.shape[1] == max(1, round(CROP_SIDE * max(box.width, box.height)))
+    assert image.min() <= crop.min() <= crop.max() <= image.max()
