@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from shared.dataset_layout import CsvRow, Entry, iterate_csv, list_images, require_complete, require_kind
 from shared.errors import DatasetError
-from shared.preprocessing import to_gray
+from shared.preprocessing import to_gray, upright
 
 MAX_PIXELS: Final = 40_000_000
 MAX_NAMED: Final = 5
@@ -101,7 +101,7 @@ def _decode(content: bytes) -> Face:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError("too many pixels")
-            return to_gray(image)
+            return to_gray(upright(image))
     except (UnidentifiedImageError, SyntaxError) as error:
         raise ValueError("not an image") from error
 

@@ -18,6 +18,17 @@ from shared.masking import Hidden, hide, hide_each
 CIFAR10_MEAN: Final = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD: Final = (0.2023, 0.1994, 0.2010)
 
+ORIENTATION_TAG: Final = 0x0112
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 STRIP_PIXELS: Final = 1 << 20
 """So many pixels of a picture are converted at a time."""
 
@@ -51,6 +62,35 @@ def to_gray(image: Image.Image) -> npt.NDArray[np.uint8]:
         brightest = float(np.asarray(image).max(initial=0))
         return in_strips(image, lambda part: _scaled(part, max(brightest, 1e-12)))
     return in_strips(image, lambda part: np.asarray(on_black(part).convert("L"), dtype=np.uint8))
+
+
+def to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Return the colours of `image` as uint8 (H, W, 3): what `to_gray` reads, before it is made gray."""
+    if image.mode.startswith(("I", "F")):  # Pillow would clip 16 bits instead of scaling them
+        return np.repeat(to_gray(image)[:, :, None], 3, axis=2)
+    return in_strips(image, lambda part: np.asarray(on_black(part).convert("RGB"), dtype=np.uint8))
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return an image as people see it: turned as its EXIF data say. What else these say is neither read nor kept.
+
+    A BMP whose alpha is 0 everywhere is opaque: programs that know no alpha leave that byte empty.
+    """
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        image = image.convert("RGB")
+    turn = _TURNS.get(_orientation(image))
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    turned.info = {key: value for key, value in image.info.items() if key == "transparency"}
+    return turned
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # damaged EXIF data: the picture itself can be read, so it is taken as it lies
+        return 1
 
 
 def _scaled(image: Image.Image, top: float) -> npt.NDArray[np.uint8]:

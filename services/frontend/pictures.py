@@ -5,10 +5,12 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from shared.errors import HalffaceError
 from shared.masking import hide
+from shared.preprocessing import to_rgb
+from shared.preprocessing import upright as as_seen
 from shared.schemas.predictions import Box
 
 LONGEST_SIDE = 1100
@@ -25,15 +27,15 @@ class PictureError(HalffaceError):
 
 
 def upright(content: bytes) -> Image.Image:
-    """Return the picture as people see it (EXIF orientation applied), RGB.
+    """Return the picture as inference reads it, RGB: EXIF orientation applied, transparency on black, 16 bits scaled.
 
     Raises:
         PictureError: the bytes are no whole picture.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return Image.fromarray(to_rgb(as_seen(image)))
+    except Exception as error:  # whatever Pillow raises on a damaged file
         raise PictureError("This picture cannot be shown; save it as JPEG or PNG and choose it again.") from error
 
 

@@ -50,6 +50,7 @@ class ClassData(Answer):
     confidence: float | None = None
     probabilities: dict[str, float] | None = None
     version: str | None = None
+    source: str | None = None
 
 
 class ClassAnswer(Answer):

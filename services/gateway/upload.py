@@ -34,6 +34,7 @@ class UploadData(Answer):
     confidence: float | None = Field(None, description="Its probability, 0 to 1.")
     probabilities: dict[str, float] | None = Field(None, description="Probability of each emotion.")
     version: str | None = Field(None, description="The model that answered.")
+    source: str | None = Field(None, description="What was read: a face that was `detected`, or the `whole_image`.")
 
 
 class UploadAnswer(Answer):

@@ -15,11 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from shared.preprocessing import in_strips, on_black, to_gray
+from shared.preprocessing import to_gray, to_rgb, upright
 from shared.web import MIB, ApiError
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP")
-ORIENTATION_TAG: Final = 0x0112
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow only warns, at 89 million; `_open` refuses by our own limit, before decoding
 
@@ -30,15 +29,6 @@ _MAGIC: Final = {
     "PNG": (0, b"\x89PNG\r\n\x1a\n"),
     "WEBP": (8, b"WEBP"),
     "BMP": (0, b"BM"),
-}
-_UPRIGHT: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
 }
 
 
@@ -76,9 +66,7 @@ class Picture:
     @cached_property
     def rgb(self) -> npt.NDArray[np.uint8]:
         """Colour as uint8 (H, W, 3), for the face detector; transparency lies on black."""
-        if self.image.mode.startswith(("I", "F")):  # Pillow would clip 16 bits instead of scaling them
-            return np.repeat(self.gray[:, :, None], 3, axis=2)
-        return in_strips(self.image, lambda part: np.asarray(on_black(part).convert("RGB"), dtype=np.uint8))
+        return to_rgb(self.image)
 
 
 def decode_text(text: str, limits: Limits, field: str) -> Picture:
@@ -173,21 +161,7 @@ def _load(image: Image.Image, data: bytes, name: str, field: str) -> Image.Image
         raise _damaged(data, name, field, hint=str(error)) from error
     if image.width == 0 or image.height == 0:
         raise _damaged(data, name, field)
-    turn = _UPRIGHT.get(_orientation(image))
-    return image if turn is None else _turn(image, turn)
-
-
-def _turn(image: Image.Image, turn: Image.Transpose) -> Image.Image:
-    turned = image.transpose(turn)
-    turned.info = {key: value for key, value in image.info.items() if key == "transparency"}
-    return turned
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # damaged EXIF data: the picture itself can be read, so it is taken as it lies
-        return 1
+    return upright(image)
 
 
 def _is_whole(data: bytes, name: str) -> bool:

@@ -4,7 +4,7 @@ Errors carry the original's `msg` beside the one error shape of everything else.
 """
 
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from apiflask import APIBlueprint
 from flask import Response, json, request
@@ -39,6 +39,7 @@ class ClassData(Answer):
     confidence: float = Field(description="Its probability, 0 to 1.")
     probabilities: dict[str, float] = Field(description="Probability of each emotion.")
     version: str = Field(description="The model that answered.", examples=["full/1"])
+    source: Literal["detected", "whole_image"] = Field(description="A face that was found, or all of it.")
 
 
 class ClassAnswer(Answer):
@@ -68,9 +69,11 @@ def inference() -> ClassAnswer:
     asked = prediction.Asked(networks=parts().models.served().choose([name]), whole_if_none=True)
     decode = partial(decode_text, image, parts().limits, "image")
     answers, _ = prediction.predict([decode], asked, parts().detector, max_faces=1)
-    (read,) = answers[0].faces[0].predictions
+    face = answers[0].faces[0]
+    (read,) = face.predictions
     fields = read.model_dump(include={"label", "confidence", "probabilities", "version"})
-    return ClassAnswer(msg="Success", data=ClassData(prediction=LABEL_INDEX[read.label], **fields))
+    data = ClassData(prediction=LABEL_INDEX[read.label], source=face.source, **fields)
+    return ClassAnswer(msg="Success", data=data)
 
 
 @blueprint.after_request

@@ -34,6 +34,7 @@ NO_FACE: Final = (
     "No face was found; come closer, turn towards the camera or use more light, or choose that the whole image is "
     "the face (detect: never)."
 )
+NO_FACE_BUT_READ: Final = "No face was found; the whole picture was read as one."
 
 Gray = npt.NDArray[np.uint8]
 
@@ -149,14 +150,14 @@ def find_faces(picture: Picture, asked: Asked, detector: FaceDetector, max_faces
     if not found:
         small = max(picture.width, picture.height) <= WHOLE_IMAGE_SIDE_PX
         if asked.detect is Detect.AUTO and (small or asked.whole_if_none):
-            return done([_whole(picture, asked.sizes)])
+            return done([_whole(picture, asked.sizes)], NO_FACE_BUT_READ)
         return done([], NO_FACE)
     note = None
     if len(found) > max_faces:
         note = f"{len(found)} faces were found and the {max_faces} largest read; send a part of the picture for others."
     faces = []
     for each in found[:max_faces]:
-        crop = crop_square(picture.gray, each.box)
+        crop = crop_square(picture.gray, each.box, each.tilt)
         box = box_inside(each.box, picture.width, picture.height)
         faces.append(FoundFace(box, each.score, {size: resize(crop, size) for size in asked.sizes}))
     return done(faces, note)

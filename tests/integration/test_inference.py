@@ -117,6 +117,7 @@ def test_the_original_request_gets_the_original_answer_and_more(
     read = same_by_v1(inference_service, name.lower())
     assert data["prediction"] == LABELS.index(data["label"])
     assert (data["label"], data["probabilities"], data["version"]) == (read.label, read.probabilities, read.version)
+    assert data["source"] == "detected"
 
 
 def same_by_v1(service: RunningInference, slot: str) -> Prediction:

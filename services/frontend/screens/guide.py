@@ -29,6 +29,7 @@ LIMITS = """
   (AI Act, Article 5).
 - **An expression is not a feeling.** People smile when sad; cultures, ages and faces differ, and the training
   photographs do not show all of them alike.
+- **Upright faces only.** One that lies on its side or upside down is misread, mostly without a word.
 - **Small and old data.** FER2013 is 48 pixels wide and its labels are noisy; disgust is rare in it.
 """
 CURL = """# every face of a picture, read by all models

@@ -51,7 +51,9 @@ def _options() -> Options:
         "The face is already covered",
         key="covered",
         persist_state="session",
-        help="Hide nothing: the picture shows a face with a mask, sunglasses or a scarf. Each model reads it as it is.",
+        help="Hide nothing, and let each model read the face as it is: for a part that is black already, or "
+        "sunglasses. With a mask or a scarf leave this off and read **Lower half hidden**: the models were trained on "
+        "halves that are black, and take cloth for a mouth.",
     )
     return Options(Detect.NEVER if whole else Detect.AUTO, mask=not covered)
 

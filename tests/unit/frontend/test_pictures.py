@@ -1,6 +1,7 @@
 """Boxes on the upright picture, and the small faces enlarged."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from services.frontend.pictures import CHOSEN, FACE_SIDE, LONGEST_SIDE, PictureError, decode_crop, enlarged, upright
 from services.frontend.pictures import with_boxes as draw
+from services.inference.decoding import Limits, decode_bytes
 from shared.schemas.predictions import Box
 
 from .answers import a_face, png
@@ -19,6 +21,46 @@ def test_a_picture_taken_sideways_is_shown_upright():
     exif[0x0112] = 6  # turn by 90 degrees clockwise
     Image.new("RGB", (40, 20)).save(buffer, "JPEG", exif=exif)
     assert upright(buffer.getvalue()).size == (20, 40)
+
+
+def exif_of(*entries: tuple[int, int, int, bytes]) -> bytes:
+    """Return EXIF data of (tag, type, count, value of at most four bytes), as they stand in TIFF."""
+    fields = b"".join(struct.pack(">HHI4s", tag, kind, count, value) for tag, kind, count, value in entries)
+    return b"Exif\0\0MM\0*" + struct.pack(">IH", 8, len(entries)) + fields + bytes(4)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        (0x0128, 4, 1, struct.pack(">I", 70_000)),  # the unit of resolution, too large for its kind
+        (0x0128, 2, 2, b"2\0"),  # and as a text
+        (0x0213, 9, 1, struct.pack(">i", -1)),  # where colours were sampled, below 0
+        (0x0115, 11, 1, struct.pack(">f", 3.0)),  # the number of channels, as a fraction
+    ],
+)
+def test_exif_data_of_an_odd_kind_neither_break_the_page_nor_part_it_from_inference(odd: tuple[int, int, int, bytes]):
+    buffer, sideways = io.BytesIO(), (0x0112, 3, 1, struct.pack(">H", 6))
+    Image.new("RGB", (40, 20)).save(buffer, "JPEG", exif=exif_of(*sorted((sideways, odd))))
+    read = decode_bytes(buffer.getvalue(), Limits(1 << 20, 1 << 20), "image")
+    assert upright(buffer.getvalue()).size == (read.width, read.height) == (20, 40)
+
+
+@pytest.mark.parametrize("kind", ["I;16", "RGBA", "LA", "P", "CMYK"])
+def test_a_picture_is_shown_as_inference_reads_it(kind: str):
+    ramp = np.tile(np.arange(64, dtype=np.uint8) * 4, (32, 1))
+    if kind == "I;16":
+        image = Image.fromarray(ramp.astype(np.uint16) * 257)
+    elif kind == "P":
+        image = Image.fromarray(ramp).convert("P")
+        image.info["transparency"] = 8
+    else:
+        image = Image.fromarray(ramp).convert(kind)
+        if "A" in kind:
+            image.putalpha(Image.fromarray(ramp))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG" if kind == "CMYK" else "PNG")
+    read = decode_bytes(buffer.getvalue(), Limits(1 << 20, 1 << 20), "image")
+    np.testing.assert_array_equal(np.asarray(upright(buffer.getvalue())), read.rgb)
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", png()[:60]])

@@ -1,6 +1,7 @@
 """Every picture that people have is read upright; everything else is refused with a reason."""
 
 import base64
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -256,3 +257,10 @@ def test_a_long_text_is_refused_before_it_is_decoded() -> None:
         decode_text("A" * 2_000_000, LIMITS, "image")
 
     assert (caught.value.status, caught.value.code) == (413, "image_too_large")
+
+
+def test_a_bitmap_whose_alpha_is_empty_is_opaque() -> None:
+    header = struct.pack("<IiiHHIIiiII4I", 108, 2, 1, 1, 32, 3, 8, 0, 0, 0, 0, 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    body = header.ljust(108, b"\0") + bytes((10, 10, 10, 0, 200, 200, 200, 0))
+    file = b"BM" + struct.pack("<IHHI", 14 + len(body), 0, 0, 14 + 108) + body
+    assert decode_bytes(file, LIMITS, "image").gray.tolist() == [[10, 200]]

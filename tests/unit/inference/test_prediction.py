@@ -10,7 +10,15 @@ from scripts.draw_faces import draw_face, draw_portrait, three_faces
 from services.inference.decoding import Limits, Picture, decode_text
 from services.inference.detector import Detection, FaceBox, YuNetDetector
 from services.inference.model_store import ModelStore, Served
-from services.inference.prediction import NO_FACE, Asked, find_faces, hidden_view, predict, probabilities
+from services.inference.prediction import (
+    NO_FACE,
+    NO_FACE_BUT_READ,
+    Asked,
+    find_faces,
+    hidden_view,
+    predict,
+    probabilities,
+)
 from shared.labels import LABELS
 from shared.masking import View
 from shared.preprocessing import prepare
@@ -65,7 +73,7 @@ def test_three_faces_are_read_by_each_model(served: Served) -> None:
 @pytest.mark.parametrize(
     ("detect", "side", "source", "note"),
     [
-        (Detect.AUTO, 128, "whole_image", None),
+        (Detect.AUTO, 128, "whole_image", NO_FACE_BUT_READ),
         (Detect.AUTO, 129, None, NO_FACE),
         (Detect.ALWAYS, 48, None, NO_FACE),
         (Detect.NEVER, 300, "whole_image", None),

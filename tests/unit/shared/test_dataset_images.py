@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from shared.dataset_images import fingerprint, pixel_digest, read_images
 from shared.errors import DatasetError
@@ -28,3 +29,18 @@ def test_the_fingerprint_knows_no_order_but_every_image(drawn_dataset: Path) -> 
     assert fingerprint(images) == fingerprint(images[::-1])
     assert fingerprint(images) != fingerprint(images[1:])
     assert fingerprint(images) != fingerprint(image for image in images if image.split == "test")
+
+
+def test_an_image_that_lies_on_its_side_is_learnt_from_as_it_is_served_upright(
+    drawn_dataset: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "drawn"
+    shutil.copytree(drawn_dataset, folder)
+    path = next(folder.glob("test/happy/*"))
+    with Image.open(path) as image:
+        upright, exif = image.convert("L"), Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(path, "PNG", exif=exif)
+    read = {image.name.partition("/")[2]: image.digest for image in read_images(folder, "test")}
+    expected = {image.name.partition("/")[2]: image.digest for image in read_images(drawn_dataset, "test")}
+    assert read == expected
