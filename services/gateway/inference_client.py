@@ -107,7 +107,7 @@ class InferenceClient:
     def why_not_ready(self) -> str | None:
         """Return why no replica of inference can serve, or None if one can. Raises nothing."""
         replicas = self._replicas.all()
-        with ThreadPoolExecutor(len(replicas)) as side_by_side:  # several that are silent are waited for once
+        with ThreadPoolExecutor(max(1, len(replicas))) as side_by_side:  # several that are silent are waited for once
             told = list(side_by_side.map(self._why_not_ready, replicas))
         reasons = [reason for reason in told if reason is not None]
         if len(reasons) < len(told):
@@ -229,6 +229,7 @@ class InferenceClient:
             self._replicas.mark_well(replica)
             return None
         self._replicas.set_aside(replica, "not ready")
+        self._notes.pop(replica, None)
         return reason or "it is not ready"
 
 
