@@ -17,9 +17,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from scripts.draw_faces import draw_face
+from shared.files import write_atomically
 from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS
-from shared.model_folder import read_active, write_atomically
+from shared.model_folder import read_active
 from trainer.evaluation import logits_of, softmax
 from trainer.study.answers import Reader, open_reader
 

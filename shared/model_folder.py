@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import ModelFolderError, UnknownModelError
+from shared.files import write_atomically
 from shared.labels import LABELS
 from shared.preprocessing import InputSpec
 from shared.schemas.models import ModelChange
@@ -125,22 +126,6 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file as lower-case hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
-    """Write a file so that a reader sees the old content or the new one, also after a power cut; `mode` as in chmod."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), mode)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def split_model_id(model_id: str) -> tuple[str, str]:

@@ -23,14 +23,15 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import RunFolderError
-from shared.model_folder import write_atomically
+from shared.files import write_atomically
 from shared.schemas.jobs import (
     OPEN_STATES,
     TRAINING_KINDS,
@@ -59,6 +60,9 @@ QUEUE_NAMES = (FIRST_QUEUE, LAST_QUEUE)
 
 RUN_FUNCTION = "trainer.jobs.run"
 """The one function that may be queued; the gateway names it, the worker checks it."""
+
+JOB_OPTIONS: Final[Mapping[str, Any]] = {"job_timeout": -1, "result_ttl": 0, "failure_ttl": 86_400}
+"""How it is queued: without a time limit; what RQ notes of a failure is kept for a day, in seconds."""
 
 
 def queue_name(kind: str) -> str:

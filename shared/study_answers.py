@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import StudyError
+from shared.files import write_atomically
 from shared.labels import LABELS
-from shared.model_folder import write_atomically
 
 STUDY_ANSWERS_FILE: Final = "study_answers.npz"
 

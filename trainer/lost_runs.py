@@ -18,7 +18,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from shared.errors import RunFolderError
-from shared.run_folder import RUN_FUNCTION, RunFolder, queue_name, utc_now
+from shared.run_folder import JOB_OPTIONS, RUN_FUNCTION, RunFolder, queue_name, utc_now
 from shared.schemas.jobs import TRAINING_KINDS, JobKind, JobState
 from trainer.run_lock import only_one
 
@@ -135,12 +135,14 @@ class LostRuns:
         A job that RQ calls started, and whose run's lock is free, has lost its process.
         """
         if run_id in self._waiting():
+            self._taken_since.pop(run_id, None)
             return True
         try:
             status = Job.fetch(run_id, self._queues[0].connection, JSONSerializer).get_status()
         except (NoSuchJobError, InvalidJobOperation):  # RQ knows nothing of it, any more in the second case
-            return False
+            status = None
         if status != JobStatus.QUEUED:
+            self._taken_since.pop(run_id, None)
             return False
         since = self._taken_since.setdefault(run_id, time.monotonic())
         return time.monotonic() - since < SETTLE_SECONDS
@@ -157,9 +159,7 @@ def enqueue(queues: Sequence[Queue], run: RunFolder, *, first: bool = False) -> 
     """Put a run on the queue of its kind, behind what waits there or `first`."""
     name = queue_name(run.request().request.kind)
     queue = next(queue for queue in queues if queue.name == name)
-    queue.enqueue(
-        RUN_FUNCTION, args=(run.id,), job_id=run.id, job_timeout=-1, result_ttl=0, failure_ttl=3600, at_front=first
-    )
+    queue.enqueue(RUN_FUNCTION, args=(run.id,), job_id=run.id, at_front=first, **JOB_OPTIONS)
 
 
 def _may_be_lost(run: RunFolder) -> bool:

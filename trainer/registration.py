@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from shared.ensembles import ENSEMBLE_WITH, MIRROR_AVERAGE, SIZE_AVERAGE
+from shared.files import write_atomically
 from shared.masking import STUDY_VIEWS, View
 from shared.model_comparison import against_serving
-from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, write_atomically, write_model
+from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, write_model
 from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder, utc_now
 from shared.schemas.jobs import EXPORT_OPTIONS, JobProgress, JobRequest, MetricRow

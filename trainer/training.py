@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from shared.files import write_atomically
 from shared.masking import Hidden
-from shared.model_folder import write_atomically
 from shared.preprocessing import InputSpec, hide_and_normalise
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobProgress, MetricRow

@@ -31,7 +31,7 @@ from scripts.night.report import ENDED, job_problems, make_report, repeated_too_
 from scripts.night.trainings import TwiceWatch, lock_holders
 from scripts.stack import StackError, say
 from scripts.up import alone_in
-from shared.model_folder import write_atomically
+from shared.files import write_atomically
 from shared.run_folder import utc_now
 from shared.schemas.jobs import Job
 from shared.validation import explain

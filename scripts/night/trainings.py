@@ -1,4 +1,4 @@
-"""Which process trains which run: whoever keeps the run's lock open (see `trainer.runs.only_one`)."""
+"""Which process trains which run: whoever keeps the run's lock open (see `trainer.run_lock.only_one`)."""
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path

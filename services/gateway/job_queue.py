@@ -21,12 +21,10 @@ from rq.job import Job as QueuedJob
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker, Worker
 
-from shared.run_folder import QUEUE_NAMES, RUN_FUNCTION, queue_name
+from shared.run_folder import JOB_OPTIONS, QUEUE_NAMES, RUN_FUNCTION, queue_name
 from shared.web import ApiError
 
 RETRY_AFTER_S: Final = 5
-NO_TIME_LIMIT: Final = -1
-FAILURE_KEPT_S: Final = 86_400
 
 _log = logging.getLogger("halfface.gateway.queue")
 
@@ -101,12 +99,10 @@ class JobQueue:
                     RUN_FUNCTION,
                     run_id,
                     job_id=run_id,
-                    job_timeout=NO_TIME_LIMIT,
-                    result_ttl=0,
-                    failure_ttl=FAILURE_KEPT_S,
                     description=f"{kind} {run_id}",
                     unique=True,
                     at_front=first,
+                    **JOB_OPTIONS,
                 )
             except DuplicateJobError:
                 _log.info("the run is in the queue already", extra={"run": run_id})

@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from services.gateway.keys import Key, KeyStoreError, Role, is_secret_of, new_key, split_key
-from shared.model_folder import write_atomically
+from shared.files import write_atomically
 from shared.run_folder import utc_now
 
 FIRST_NAME: Final = "owner"

@@ -14,16 +14,8 @@ from typing import Final
 
 from services.inference.network import Network
 from shared.errors import ModelFolderError, StudyError
-from shared.model_folder import (
-    CARD_FILE,
-    Card,
-    list_models,
-    model_path,
-    read_card,
-    sha256_of,
-    write_atomically,
-    write_model,
-)
+from shared.files import write_atomically
+from shared.model_folder import CARD_FILE, Card, list_models, model_path, read_card, sha256_of, write_model
 from shared.model_registry import follow_release
 from shared.study import STUDY_FILE, read_study
 from shared.study_answers import STUDY_ANSWERS_FILE, read_answers

@@ -99,6 +99,7 @@ def test_a_run_that_a_worker_has_just_taken_is_left_alone_before_and_after_its_p
 
     assert finder.requeue() == [run.id], "its process died"
     rooms.connection.lpop(rooms.queues[-1].key)
+    assert finder.requeue() == [], "when it was taken before counts no more"
     monkeypatch.setattr(lost_runs, "SETTLE_SECONDS", 0)
     assert finder.requeue() == [run.id], "the worker that took it died before it had a process"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from shared.model_folder import write_atomically
+from shared.files import write_atomically
 from trainer.storage.decisions import Known
 
 log = logging.getLogger(__name__)

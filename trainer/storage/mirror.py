@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from shared.model_folder import write_atomically
+from shared.files import write_atomically
 from shared.run_folder import REQUEST_FILE, STATE_FILE
 from trainer.storage.decisions import Holder, Known, Step, decide
 from trainer.storage.files import (

@@ -15,7 +15,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from shared.errors import ModelFolderError, RunFolderError
-from shared.model_folder import ACTIVE_FILE, CARD_FILE, Card, ServingModels, model_path, read_card, write_atomically
+from shared.files import write_atomically
+from shared.model_folder import ACTIVE_FILE, CARD_FILE, Card, ServingModels, model_path, read_card
 from shared.run_folder import REQUEST_FILE, STATE_FILE, RunFolder
 from shared.schemas.jobs import RUN_PREFIX
 from trainer.storage.store import Storage

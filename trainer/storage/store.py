@@ -5,8 +5,6 @@ most can replace one only if it is unchanged, and it comes as one package withou
 installed beside this project's versions: botocore wants an older python-dateutil.)
 """
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import ObjectStore, from_url
 
-from shared.model_folder import write_atomically
+from shared.files import replacing, write_atomically
 from trainer.errors import FileChangedError, StorageError
 from trainer.settings import Settings
 
@@ -171,18 +169,9 @@ class Storage:
                 raise FileChangedError(f"{key} has gone from the storage.")
             write_atomically(target, found[0])
             return found[1]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                for piece in self._pieces(key, item):
-                    file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
-                os.fchmod(file.fileno(), 0o644)
-            Path(temporary).replace(target)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with replacing(target) as file:
+            for piece in self._pieces(key, item):
+                file.write(piece)
         return item.version
 
     def _pieces(self, key: str, item: Item) -> Iterator[bytes]:

@@ -30,8 +30,9 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from shared.errors import ModelFolderError, RunFolderError
+from shared.files import write_atomically
 from shared.json_logs import configure_json_logs
-from shared.model_folder import ACTIVE_FILE, CARD_FILE, write_atomically
+from shared.model_folder import ACTIVE_FILE, CARD_FILE, model_path
 from shared.run_folder import (
     LEASE_FILE,
     QUEUE_NAMES,
@@ -79,6 +80,7 @@ class Sync:
         self._lost = LostEverywhere(settings.runs_dir, queues)
         self._stopped: list[RunFolder] = []
         self._models: set[str] = set()
+        self._told: set[str] = set()
         self._serving: bytes | None = None
         self._looked_for_lost_s, self._is_first, self._has_changed = 0.0, True, False
 
@@ -149,8 +151,8 @@ class Sync:
         note = self._watch.holder(run.id, listed.get(LEASE_FILE))
         holder = Holder.NOBODY if note is None else Holder.HOME if note.home else Holder.ELSEWHERE
         before = _changed_ns(run)
-        if (made := _made_by(run)) is not None:
-            self._put_model(made)  # before anybody elsewhere sees that it has finished
+        if (made := _made_by(run)) is not None and not self._put_model(made):
+            return False  # nobody elsewhere may see that it has finished before its version is there
         mirror = Mirror(self._storage, run.path, memory.files)
         changed = mirror.reconcile(there, holder, self._fetch_made)
         _show_holder(run, note if holder is Holder.ELSEWHERE else None)
@@ -197,14 +199,19 @@ class Sync:
             shutil.rmtree(path, ignore_errors=True)  # what was fetched while the gateway deleted it
             self._memories.drop(run_id)
 
-    def _put_model(self, model_id: str) -> None:
-        if model_id in self._models:
-            return
+    def _put_model(self, model_id: str) -> bool:
+        """Put a version, once; return False if it is damaged, or not wholly here yet: a later round tries again."""
+        if model_id in self._models or not model_path(self._settings.models_dir, model_id).exists():
+            return True
         try:
             put_model(self._storage, self._settings.models_dir, model_id)
         except (ModelFolderError, OSError) as error:
-            log.error("%s is not put into the storage: %s", model_id, error)
+            if model_id not in self._told:
+                log.error("%s is not put into the storage: %s", model_id, error)
+                self._told.add(model_id)
+            return False
         self._models.add(model_id)
+        return True
 
     def _put_models(self) -> None:
         """Put the versions that the storage lacks, and what serves."""

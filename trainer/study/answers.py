@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from shared.files import write_atomically
 from shared.labels import LABELS
 from shared.masking import Hidden, hidden_quadrants
-from shared.model_folder import Card, model_path, read_card, write_atomically
+from shared.model_folder import Card, model_path, read_card
 from shared.schemas.training import TrainSettings
 from shared.shapley import COALITIONS, hidden_of
 from trainer.evaluation import Forward, Logits, logits_of

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from shared.files import write_atomically
 from shared.labels import LABELS
 from shared.masking import View
-from shared.model_folder import write_atomically
 from shared.schemas.wire import SLOTS
 from shared.study import Cell, Subset
 from trainer.evaluation import Logits, softmax

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.model_folder import write_atomically
+from shared.files import write_atomically
 from shared.study import STUDY_FILE, StudyResult, write_study
 from trainer.study.html_study import study_page
 from trainer.study.report_files import PAGE_FILE

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shared.errors import ModelFolderError
+from shared.files import write_atomically
 from shared.labels import LABELS
 from shared.model_folder import (
     Card,
@@ -21,7 +22,6 @@ from shared.model_folder import (
     read_card,
     split_model_id,
     write_active,
-    write_atomically,
     write_model,
 )
 from shared.preprocessing import InputSpec

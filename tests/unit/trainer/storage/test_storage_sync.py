@@ -111,6 +111,33 @@ def test_a_version_that_is_not_whole_is_not_put(home: Home, sync: Sync) -> None:
     ]
 
 
+def test_a_version_that_was_still_being_copied_is_put_once_it_is_whole(home: Home, sync: Sync) -> None:
+    model = write_small_model(home.models, "1").id
+    network = home.models / model / "model.onnx"
+    content = network.read_bytes()
+    network.unlink()
+    sync.round()
+    assert not open_storage(home.settings).exists(f"models/{model}/card.json")
+    network.write_bytes(content)
+    sync.round()
+    assert open_storage(home.settings).exists(f"models/{model}/card.json")
+
+
+def test_nobody_elsewhere_sees_that_a_run_has_finished_before_its_version_is_there(home: Home, sync: Sync) -> None:
+    run = home.submit()
+    model = home.finish(run)
+    network = home.models / model / "model.onnx"
+    content = network.read_bytes()
+    network.write_text("altered")
+    sync.round()
+    storage = open_storage(home.settings)
+    assert not storage.exists(f"runs/{run.id}/state.json")
+    network.write_bytes(content)
+    sync.round()
+    assert storage.exists(f"models/{model}/card.json")
+    assert storage.exists(f"runs/{run.id}/state.json")
+
+
 def test_a_run_whose_worker_lives_is_not_queued_again(home: Home, sync: Sync, worker: Machine, queue_url: str) -> None:
     run = home.submit()
     sync.round()
