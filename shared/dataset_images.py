@@ -18,7 +18,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from shared.dataset_layout import CsvRow, Entry, iterate_csv, list_images, require_complete, require_kind
+from shared.dataset_layout import (
+    CsvRow,
+    Entry,
+    cannot_be_read,
+    iterate_csv,
+    list_images,
+    require_complete,
+    require_kind,
+)
 from shared.errors import DatasetError
 from shared.preprocessing import to_gray, upright
 
@@ -57,7 +65,8 @@ def read_images(path: Path, split: str | None = None) -> Iterator[FaceImage]:
         split: `train` or `test`; both if absent.
 
     Raises:
-        DatasetError: missing, incomplete, or with images that cannot be read (named, with their number).
+        DatasetError: missing, incomplete, or with images that are damaged (named, with their number).
+        UnreadableDatasetError: a file is there and cannot be read now.
     """
     return _read_csv(path, split) if require_kind(path) == "csv" else _read_files(path, split)
 
@@ -85,7 +94,7 @@ def _read_files(path: Path, split: str | None) -> Iterator[FaceImage]:
     try:
         for entry in entries:
             try:
-                content = archive.read(entry.name) if archive else (path.parent / entry.name).read_bytes()
+                content = archive.read(entry.name) if archive else _content(path.parent, entry.name)
                 yield _image(entry.split, entry.label, entry.name, _decode(content))
             except UNREADABLE:
                 unreadable.append(entry)
@@ -94,6 +103,13 @@ def _read_files(path: Path, split: str | None) -> Iterator[FaceImage]:
             archive.close()
     if unreadable:
         raise DatasetError(_unreadable(path.name, unreadable))
+
+
+def _content(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise cannot_be_read(name, error) from error
 
 
 def _decode(content: bytes) -> Face:

@@ -98,14 +98,15 @@ def _names(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise cannot_be_read(path.name, error) from error
     except (zipfile.BadZipFile, RuntimeError, ValueError) as error:  # zipfile's, of damaged files
         raise DatasetError(f"{path.name} is not a readable zip; download it again.") from error
 
 
-def _unreadable(path: Path, error: OSError) -> UnreadableDatasetError:
+def cannot_be_read(name: str, error: OSError) -> UnreadableDatasetError:
+    """Return the error that says that a file is there and cannot be read now, whatever is in it."""
     why = error.strerror or type(error).__name__
-    return UnreadableDatasetError(f"{path.name} cannot be read ({why}); check the disk and who may read the file.")
+    return UnreadableDatasetError(f"{name} cannot be read ({why}); check the disk and who may read the file.")
 
 
 def iterate_csv(path: Path) -> Iterator[CsvRow]:
@@ -127,7 +128,7 @@ def iterate_csv(path: Path) -> Iterator[CsvRow]:
                 if row:
                     yield _csv_row(path.name, reader.line_num, row, emotion, pixels, usage)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise cannot_be_read(path.name, error) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path.name} is not a readable CSV; download it again.") from error
 

@@ -12,9 +12,9 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import StudyError
+from shared.files import write_atomically
 from shared.labels import LABELS
 from shared.masking import View
-from shared.model_folder import write_atomically
 from shared.schemas.wire import Slot
 
 STUDY_FILE: Final = "study.json"
@@ -367,11 +367,13 @@ def read_study(path: Path) -> StudyResult:
     """Return the study in `path`.
 
     Raises:
-        StudyError: there is no such file, or it is no study of this format.
+        StudyError: there is no such file, it cannot be read, or it is no study of this format.
     """
     try:
         return StudyResult.model_validate_json(path.read_bytes())
-    except OSError as error:
+    except FileNotFoundError as error:
         raise StudyError(f"There is no study at {path.name}; make it with python -m trainer study-report.") from error
+    except OSError as error:
+        raise StudyError(f"{path.name} cannot be read ({error.strerror}).") from error
     except ValidationError as error:
         raise StudyError(f"{path.name} is no study of this version; make it again.") from error

@@ -40,8 +40,10 @@ class StudyFile:
         """
         try:
             state = self._path.stat()
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StudyError(f"{STUDY_FILE} cannot be read ({error.strerror}).") from error
         return self._read.get(STUDY_FILE, (state.st_mtime_ns, state.st_size, state.st_ino), self._load)
 
     def answers(self, document: StudyDocument) -> StudyAnswers | None:
@@ -52,8 +54,10 @@ class StudyFile:
         """
         try:
             state = self._answers_path.stat()
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StudyError(f"{STUDY_ANSWERS_FILE} cannot be read ({error.strerror}).") from error
         files = (state.st_mtime_ns, state.st_size, state.st_ino)
         answers = self._read_answers.get(STUDY_ANSWERS_FILE, files, lambda: read_answers(self._answers_path))
         versions = dict(zip(answers.models, answers.versions, strict=True))

@@ -137,6 +137,15 @@ def test_other_data_sets_are_not_taken_for_the_studys(folder: Path, drawn_datase
     assert refused(client) == (404, "study_data_not_found")
     first.write_bytes(b"broken")
     assert refused(client, "/v1/study/images/0123456789abcdef") == (404, "study_data_not_found")
+    shutil.rmtree(other)
+    shutil.copytree(drawn_dataset, other)
+    first.rename(other.parent / "aside")
+    first.symlink_to("/proc/self/mem")  # a disk that fails
+    assert refused(client) == (404, "study_data_not_found")
+    first.unlink()
+    (other.parent / "aside").rename(first)  # and that is back: the folder looks as it did
+    assert listed(client).total == 21
+    shutil.rmtree(other)
 
     write_drawn_zip(drawn_dataset, folder / "data" / "late.zip")  # found without a restart
     assert listed(client).total == 21

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from shared.dataset_images import fingerprint, pixel_digest, read_images
-from shared.errors import DatasetError
+from shared.errors import DatasetError, UnreadableDatasetError
 
 
 def test_the_test_split_is_read_without_the_training_images(drawn_dataset: Path, tmp_path: Path) -> None:
@@ -21,6 +21,16 @@ def test_the_test_split_is_read_without_the_training_images(drawn_dataset: Path,
     assert {image.split for image in images} == {"test"}
     assert all(image.digest == pixel_digest(image.face) for image in images)
     with pytest.raises(DatasetError, match="1 images that cannot be read"):
+        list(read_images(folder))
+
+
+def test_a_file_that_the_disk_does_not_give_is_not_called_a_damaged_image(drawn_dataset: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "drawn"
+    shutil.copytree(drawn_dataset, folder)
+    bad = next(folder.glob("test/happy/*"))
+    bad.unlink()
+    bad.symlink_to("/proc/self/mem")  # a file whose reading is an input/output error
+    with pytest.raises(UnreadableDatasetError, match=rf"{bad.name} cannot be read \(.*error\); check the disk"):
         list(read_images(folder))
 
 
