@@ -45,6 +45,7 @@ def json_log_config(service: str, level: str) -> dict[str, Any]:
         "root": {"level": level.upper(), "handlers": ["stdout"]},
         "loggers": {
             "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
+            "PIL": {"level": "INFO"},  # at DEBUG it writes what a photo says of its maker and its place
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},  # shared.web logs requests
         },
     }

@@ -1,5 +1,6 @@
 """Cuts a face out of an image as FER2013's faces are cut."""
 
+import math
 from typing import Final
 
 import cv2
@@ -46,17 +47,29 @@ def crop_square(gray: npt.NDArray[np.uint8], box: FaceBox, tilt: float = 0.0) ->
         return _turned(gray, box, side, tilt)
     left = round(box.x + box.width / 2 - side / 2)
     top = round(box.y + box.height / 2 - side / 2)
+    return _square(gray, left, top, side)
+
+
+def _square(gray: npt.NDArray[np.uint8], left: int, top: int, side: int) -> npt.NDArray[np.uint8]:
+    """Return the square of this side with its corner there; beyond the image its border is repeated."""
     rows = np.clip(np.arange(top, top + side), 0, gray.shape[0] - 1)
     columns = np.clip(np.arange(left, left + side), 0, gray.shape[1] - 1)
     return gray[np.ix_(rows, columns)]
 
 
 def _turned(gray: npt.NDArray[np.uint8], box: FaceBox, side: int, tilt: float) -> npt.NDArray[np.uint8]:
-    """Return the square of this side about the box's centre, turned back by `tilt` degrees."""
-    centre = (box.x + (box.width - 1) / 2, box.y + (box.height - 1) / 2)
+    """Return the square of this side about the box's centre, turned back by `tilt` degrees.
+
+    OpenCV turns images up to 32,766 pixels wide, so what the turned square can reach is cut out first.
+    """
+    x, y = box.x + (box.width - 1) / 2, box.y + (box.height - 1) / 2
+    reach = math.ceil(side * math.sqrt(0.5)) + 2
+    left, top = round(x) - reach, round(y) - reach
+    around = _square(gray, left, top, 2 * reach + 1)
+    centre = (x - left, y - top)
     turn = np.array(cv2.getRotationMatrix2D(centre, tilt, 1.0), np.float64)
     turn[:, 2] += (side - 1) / 2 - np.asarray(centre)
-    turned = cv2.warpAffine(gray, turn, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    turned = cv2.warpAffine(around, turn, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(turned, np.uint8)
 
 

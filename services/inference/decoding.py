@@ -7,6 +7,7 @@ JPEG, PNG, WebP and BMP are taken. Everything else, files that are cut off, and 
 import base64
 import binascii
 import io
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -18,10 +19,13 @@ from PIL import Image
 from shared.preprocessing import to_gray, to_rgb, upright
 from shared.web import MIB, ApiError
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP")
-
 Image.MAX_IMAGE_PIXELS = None  # Pillow only warns, at 89 million; `_open` refuses by our own limit, before decoding
 
+MAX_SCANS: Final = 100
+"""Of a JPEG. Each goes over all of the picture, in as little as 65 bytes; progressive files have about ten."""
+
+_NEXT_MARKER: Final = re.compile(rb"\xff+[^\x00\x01\xff\xd0-\xd7]")
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _RLE: Final = frozenset({1, 2})
 """The compressions of a BMP that Pillow undoes in Python: a few bytes could keep it busy for minutes."""
 _MAGIC: Final = {
@@ -135,6 +139,9 @@ def decode_bytes(data: bytes, limits: Limits, field: str) -> Picture:
             "million allowed; make it smaller.",
             field=field,
         )
+    if name == "JPEG" and _has_more_scans(data, MAX_SCANS):
+        message = f"This JPEG goes over its picture more than {MAX_SCANS} times; save it again and send that."
+        raise ApiError(status=422, code="image_unreadable", message=message, field=field)
     picture = Picture(_load(image, data, name, field))
     try:
         _ = picture.gray
@@ -162,6 +169,18 @@ def _load(image: Image.Image, data: bytes, name: str, field: str) -> Image.Image
     if image.width == 0 or image.height == 0:
         raise _damaged(data, name, field)
     return upright(image)
+
+
+def _has_more_scans(data: bytes, most: int) -> bool:
+    """Return whether a JPEG has more scans than that, as a decoder would meet them: not those of a thumbnail in it."""
+    place, scans = 2, 0
+    while scans <= most:
+        marker = _NEXT_MARKER.search(data, place)
+        if marker is None or (kind := data[marker.end() - 1]) == _END_OF_IMAGE:
+            return False
+        scans += kind == _START_OF_SCAN
+        place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return True
 
 
 def _is_whole(data: bytes, name: str) -> bool:

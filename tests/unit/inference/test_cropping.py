@@ -77,3 +77,11 @@ def test_a_levelled_crop_is_square_and_within_the_range_of_the_image(
     assert crop.dtype == np.uint8
     assert crop.shape[0] == crop.shape[1] == max(1, round(CROP_SIDE * max(box.width, box.height)))
     assert image.min() <= crop.min() <= crop.max() <= image.max()
+
+
+def test_a_tilted_face_in_a_very_wide_picture_is_cut() -> None:
+    wide = np.tile(np.arange(256, dtype=np.uint8), (40, 160))
+    narrow = wide[:, -400:]
+    box = FaceBox(x=200, y=5, width=30, height=30)
+    far = FaceBox(x=200 + wide.shape[1] - 400, y=5, width=30, height=30)
+    np.testing.assert_array_equal(crop_square(wide, far, 20), crop_square(narrow, box, 20))

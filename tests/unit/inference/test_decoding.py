@@ -193,6 +193,31 @@ def test_a_bomb_is_refused_from_its_header() -> None:
     assert "60000 x 60000" in error.message
 
 
+def scans_again(times: int, hidden: bytes = b"") -> bytes:
+    """Return a progressive JPEG whose last scan is repeated so often, each time after the bytes `hidden`."""
+    whole = encode(FACE, "JPEG", progressive=True)
+    last = whole.rindex(b"\xff\xda")
+    return whole[:last] + (hidden + whole[last:-2]) * times + b"\xff\xd9"
+
+
+def test_a_progressive_photo_is_read_and_one_that_goes_over_its_picture_for_ever_is_not() -> None:
+    assert decode_bytes(scans_again(1), LIMITS, "image").width == 64
+    error = refusal(scans_again(200))
+    assert (error.status, error.code) == (422, "image_unreadable")
+    assert "more than 100 times" in error.message
+
+
+@pytest.mark.parametrize("hidden", [b"\xff\x01\x7f\xff", b"\xff\xd0\x7f\xff", b"\xff\xff"])
+def test_scans_are_counted_where_a_marker_without_a_length_would_hide_them(hidden: bytes) -> None:
+    assert refusal(scans_again(200, hidden)).message == refusal(scans_again(200)).message
+
+
+def test_a_scan_of_the_thumbnail_in_a_photo_is_not_counted() -> None:
+    thumbnail = b"\xff\xe1" + (2 + 600 * 4).to_bytes(2, "big") + b"\xff\xda\x00\x02" * 600
+    whole = encode(FACE, "JPEG")
+    assert decode_bytes(whole[:2] + thumbnail + whole[2:], LIMITS, "image").width == 64
+
+
 def test_a_file_that_is_too_large_is_refused() -> None:
     error = refusal(encode(FACE, "BMP"), Limits(image_bytes=1000, pixels=LIMITS.pixels))
 
