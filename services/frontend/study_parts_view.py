@@ -18,7 +18,7 @@ def show_recovery(study: StudyResult) -> None:
     st.caption(
         "Rings: the whole-face model on hidden halves. Dots: a model trained on them; the number is the share of the "
         "loss that it wins back. Bars: the whole-face model on whole faces. Whether it saw hidden faces in training is "
-        "told under Protocol; the more it did, the smaller the loss."
+        "told under Protocol; one that did loses less than one that did not."
     )
 
 
@@ -31,7 +31,9 @@ def show_shapley(study: StudyResult) -> None:
     st.html(study_faces.faces(rows))
     st.caption(
         f"Points of probability that a quarter adds to the labelled emotion, mean over the images (Shapley values of "
-        f"{study.shapley.model}); blue adds, orange takes away."
+        f"{study.shapley.model}); blue adds, orange takes away. Of probabilities before temperature scaling, which are "
+        "more modest than those that are served. The first quarter that is uncovered is also credited with how much "
+        "more readily than its share a class-weighted network gives a rare emotion, most for disgust."
     )
     left, right = st.columns(2, gap="large")
     for column, title in ((left, "Upper half minus lower half"), (right, "Left half minus right half")):
@@ -59,9 +61,9 @@ def show_robustness(study: StudyResult) -> None:
     st.header("Damage beyond the five views", anchor=False)
     st.caption(
         f"{_measured_on(damage.images, images)}Each model sees damaged faces in its own view (the lower-hidden one "
-        "never sees a mask), but diagonal halves with nothing else hidden. The model trained with any quarters hidden "
-        "met the diagonals in training; a version that started from another one has seen what that one saw, and how "
-        "each was augmented is in its card."
+        "sees only the upper edge of a mask), but diagonal halves with nothing else hidden. The model trained with any "
+        "quarters hidden met the diagonals in training; a version that started from another one has seen what that one "
+        "saw, and how each was augmented is in its card."
     )
     _damage_of_all(damage)
     _damage_of_one(damage)

@@ -24,6 +24,8 @@ def show_findings(study: StudyResult) -> None:
         with column.container(border=True, height="stretch"):
             st.caption(f"{hypothesis.id} · {hypothesis.question}")
             st.markdown(f"**{sentence}**  \n{figure}")
+            if carried := study_words.carriers(hypothesis, study.tests):
+                st.caption(carried)
             _by_emotion(study, hypothesis)
             with st.expander("What it rests on, and what it cannot say"):
                 st.markdown(hypothesis.answer)
@@ -43,8 +45,8 @@ def _by_emotion(study: StudyResult, hypothesis: Hypothesis) -> None:
     st.altair_chart(chart, width="stretch", alt=f"{minus}, by emotion")
     st.caption(
         "The two specialists' accuracy; of one emotion that is recall, which also grows with how readily a model gives "
-        "that answer: their precision and F1 stand below, in the cells. Lines are 95 % intervals; * is a p below 0.05, "
-        "corrected (Holm)."
+        "that answer: their precision and F1 stand below, in the cells. Lines are 95 % intervals, not corrected for "
+        "how many there are; * is a p below 0.05, corrected (Holm)."
     )
 
 
@@ -134,4 +136,7 @@ def _explain(study: StudyResult, name: str, subset: str, show: str) -> None:
     st.caption(f"{text}{better} Names say what was hidden. Click a cell, or choose it below, to look into it.")
     if show != OURS and study.published:
         parts = " Its figures are of all test images, ours of the chosen part." if subset != Subset.ALL else ""
-        st.caption(f"{study.published.source}{parts}")
+        st.caption(
+            f"{study.published.source}{parts} Off the diagonal ours had seen the tested view in training and the "
+            "original's had not: only the diagonal compares like with like."
+        )

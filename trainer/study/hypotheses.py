@@ -76,7 +76,8 @@ QUESTIONS: Final = (
 def declared_comparisons(*, per_emotion: bool) -> list[Comparison]:
     """Return the comparisons, in three families.
 
-    They were declared before the models tested here were measured; first/1's accuracies by view were known.
+    They were declared before the models tested here were measured; first/1's accuracies by view were known, and the
+    original study's cells on the same images.
 
     Args:
         per_emotion: also those by emotion; they are made on the whole test set alone.

@@ -30,8 +30,8 @@ CPU_INFO: Final = Path("/proc/cpuinfo")
 
 SELECTION: Final = (
     "Epochs and temperatures were chosen on validation images only. Each version is measured on the test images when "
-    "it is registered and again for the study: figures of earlier versions may have been known when later ones were "
-    "trained, and when it was decided which serve."
+    "it is registered and again for the study: figures of earlier versions were known when later ones were "
+    "trained, and some decisions between versions were taken with them (docs/study.md, Protocol)."
 )
 EVALUATION: Final = (
     "All images of the test split under each view, read by the exported file; the validation part is fixed by a hash "

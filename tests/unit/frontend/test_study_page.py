@@ -37,7 +37,7 @@ def test_the_page_answers_both_questions_with_their_figure(gateway: SmallGateway
 
     assert [error.value for error in page.error] == []
     assert not page.exception
-    assert "**The lower half of the face is worth more than the upper half.**" in says(page)
+    assert "**To these networks the lower half of the face is worth more than the upper half.**" in says(page)
     assert "By 2.8 points (95 % interval 1.7 to 3.9; corrected p < 0.001)" in says(page)
 
 
@@ -48,6 +48,26 @@ def test_an_undecided_question_names_the_halves_of_its_figure(example: StudyResu
 
     assert sentence == "No difference is shown between the left half and the right half of the face."
     assert figure.startswith("Left half minus right half: −2.8 points (95 % interval −3.9 to −1.7;")
+
+
+def test_what_carries_a_difference_is_told_and_what_the_other_emotions_give(example: StudyResult) -> None:
+    counts = {"happy": (10, 160), "neutral": (20, 100), "sad": (60, 50), "disgust": (1, 0)}
+    tests = []
+    for test in example.tests:
+        first, second = counts.get(str(test.label), (30, 30)) if test.label else (181, 400)
+        images = 1000 if test.label else 7000
+        tests.append(test.model_copy(update={"only_first": first, "only_second": second, "n": images}))
+
+    told = study_words.carriers(example.hypotheses[0], tests)
+
+    # others: sad, disgust and three of 30 each way: 151 against 140 of 5,000 images, seen from the lower half
+    assert told.startswith("Of the net 219 images that make it, 150 are happy and 80 neutral.")
+    assert "On the other 5 emotions together it is −0.2 points (−0.9 to 0.4)" in told
+
+
+def test_nothing_carries_a_difference_that_is_not_shown(example: StudyResult) -> None:
+    undecided = example.hypotheses[0].model_copy(update={"verdict": "undecided"})
+    assert study_words.carriers(undecided, example.tests) == ""
 
 
 def test_the_table_of_tests_can_be_sorted_by_its_numbers(example: StudyResult) -> None:
