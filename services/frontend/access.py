@@ -21,7 +21,13 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import streamlit as st
 
-from services.frontend.client import GatewayAwayError, GatewayClient, GatewayError, KeyNeededError
+from services.frontend.client import (
+    GatewayAwayError,
+    GatewayClient,
+    GatewayError,
+    GatewayRefusedError,
+    KeyNeededError,
+)
 from services.frontend.settings import Settings
 
 KEY: Final = "key"
@@ -78,6 +84,23 @@ def change(action: Callable[[GatewayClient], Result], done: Callable[[Result], N
         if done:
             done(result)
     st.rerun()
+
+
+def change_or_say_why(
+    action: Callable[[GatewayClient], Result], done: Callable[[Result], None] | None = None
+) -> NoReturn:
+    """Make a change as `change` does, from a part of a page that refreshes itself: a refusal is told at the page's top.
+
+    There it stays until the page runs again, and the part that was pressed is shown as before.
+
+    Raises:
+        GatewayAwayError: the gateway is away.
+    """
+    try:
+        change(action, done)
+    except GatewayRefusedError as error:
+        st.session_state[FAILURE] = str(error)
+        st.rerun()
 
 
 def offer_key(error: KeyNeededError, widget_key: str) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 import streamlit as st
 
 from services.frontend import charts, words
-from services.frontend.access import change
+from services.frontend.access import change_or_say_why
 from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
 from shared.schemas.jobs import OPEN_STATES, TRAINING_KINDS, Deleted, Job, JobDetail, JobProgress, JobState, MetricRow
@@ -83,16 +83,16 @@ def _heading(job: JobDetail) -> None:
         st.caption(f"It needs {words.listed([link(other, other) for other in job.after])}.")
     with st.container(horizontal=True):
         if job.state in MAY_CANCEL and st.button("Cancel", icon=":material/stop:", key="cancel"):
-            change(lambda gateway: gateway.cancel(job.id))
+            change_or_say_why(lambda gateway: gateway.cancel(job.id))
         if _may_resume(job) and st.button("Resume", icon=":material/play_arrow:", type="primary", key="resume"):
-            change(lambda gateway: gateway.resume(job.id))
+            change_or_say_why(lambda gateway: gateway.resume(job.id))
         if job.state not in OPEN_STATES:
             if st.button("Start anew", icon=":material/replay:", key="start-anew"):
-                change(lambda gateway: gateway.retry(job.id), lambda made: open_job(made.id))
+                change_or_say_why(lambda gateway: gateway.retry(job.id), lambda made: open_job(made.id))
             with st.popover("Delete", icon=":material/delete:"):
                 st.markdown(words.deletion(job))
                 if st.button("Delete it for good", key="delete"):
-                    change(lambda gateway: gateway.delete(job.id), _deleted)
+                    change_or_say_why(lambda gateway: gateway.delete(job.id), _deleted)
 
 
 def _deleted(gone: Deleted) -> None:

@@ -9,6 +9,7 @@ from services.frontend.access import change
 from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
 from services.frontend.training_form import show_form
+from shared.run_folder import RUN_ID_PATTERN
 from shared.schemas.jobs import TRAINING_KINDS, Job, JobState
 
 ANY_STATE = "All"
@@ -26,6 +27,9 @@ def show() -> None:
     """Show the page: the job in the address, or the form; the list of jobs below."""
     st.title("Train a network", anchor=False)
     job_id = st.query_params.get(job_view.JOB)
+    if job_id and not RUN_ID_PATTERN.fullmatch(job_id):  # a stranger's link may not put words on the page
+        st.warning("The address names no job. Choose one of the jobs below.", icon=":material/search_off:")
+        job_id = None
     if job_id:
         _selected(job_id)
     else:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from annotated_types import Ge, Le
 
-from services.frontend import job_view
+from services.frontend import access, job_view
 from services.frontend.screens import train
 from services.frontend.settings_fields import IN_FRONT, grouped_fields
 from services.frontend.training_form import SettingsError, checked_settings
@@ -160,11 +161,19 @@ def test_every_setting_has_a_field(gateway: SmallGateway):
 
 def test_a_field_allows_what_the_schema_allows_and_no_more(gateway: SmallGateway):
     page = open_page("train")
+    bounded = 0
     for field in page.number_input:
         name = (field.key or "").removeprefix("setting-")
+        setting = TrainSettings.model_fields[name]
+        kind = float if setting.annotation is float else int
         for value in (field.min, field.max):
-            allowed = type(TrainSettings.model_fields[name].default or 0)(value)
-            checked_settings({"size": 224, name: allowed} if name == "grow_from" else {name: allowed})
+            checked_settings({"size": 224, name: kind(value)} if name == "grow_from" else {name: kind(value)})
+        for bound, beyond in ((Ge, field.min - field.step), (Le, field.max + field.step)):
+            if any(isinstance(fact, bound) for fact in setting.metadata):
+                bounded += 1
+                with pytest.raises(SettingsError, match=name.replace("_", " ")):
+                    checked_settings({name: kind(beyond)})
+    assert bounded > 20
 
 
 def test_settings_that_are_not_allowed_are_named():
@@ -334,6 +343,23 @@ def test_an_unknown_job_in_the_address_is_said_to_be_unknown(gateway: SmallGatew
     page = open_page("train", job="nowhere")
     assert "There is no job 'nowhere'." in page.warning[0].value
     assert not page.exception
+
+
+@pytest.mark.parametrize("words", ["[Your session is over: sign in](https:evil.example)", "![x](https:evil.example)"])
+def test_a_link_puts_no_words_of_its_own_on_the_page(gateway: SmallGateway, words: str):
+    page = open_page("train", job=words)
+    assert page.warning[0].value == "The address names no job. Choose one of the jobs below."
+    assert "evil" not in says(page)
+
+
+def test_a_refusal_of_a_jobs_button_is_told_above_the_job(gateway: SmallGateway):
+    gateway.jobs["job-1"] = a_job(JobState.INTERRUPTED)
+    page = open_page("train", job="job-1")
+    gateway.change_refusal = (409, "A worker is still stopping job job-1; try again in a few seconds.")
+    press(page, "Resume")
+    assert not page.error
+    assert "A worker is still stopping job job-1" in page.session_state[access.FAILURE]  # the application shows it
+    assert any(button.label == "Resume" for button in page.button)
 
 
 def test_a_gateway_that_is_away_shows_a_sentence(gateway_away: str):
