@@ -220,7 +220,7 @@ def _command(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.data:
         settings = settings.model_copy(update={"data_dir": arguments.data.absolute().parent})
     if arguments.command in study_commands.COMMANDS:
-        return study_commands.run(arguments, settings, _given_settings(arguments), _in_this_process)
+        return study_commands.run(arguments, settings, _given_settings(arguments), _InThisProcess())
     if arguments.command in ("train", "export"):
         train = arguments.command == "train"
         request = _request(arguments, settings.models_dir) if train else _export_request(arguments)
@@ -228,16 +228,22 @@ def _command(arguments: argparse.Namespace, settings: Settings) -> int:
     return _run(settings, lambda: _reopened(settings.runs_dir, arguments.run, arguments.data))
 
 
-def _in_this_process(run: RunFolder, settings: Settings) -> RunState:
-    """Do one job of a study, with its progress shown."""
-    from trainer.runs import execute
+class _InThisProcess:
+    """Does the jobs of a study here, with their progress shown; a wish to stop that comes between two ends the next."""
 
-    stop, asked = _Stop(), run.request()
-    print(f"{asked.step or 'report'}: run {run.id}", flush=True)
-    with tqdm(unit="step", disable=None) as bar:
-        end = execute(run, settings, lambda: stop.asked(run), lambda progress: _show(bar, progress))
-    print(f"{end.state}: {end.model or end.message}", flush=True)
-    return end
+    def __init__(self) -> None:
+        self._stop: _Stop | None = None
+
+    def __call__(self, run: RunFolder, settings: Settings) -> RunState:
+        """Do one job."""
+        from trainer.runs import execute
+
+        stop = self._stop = self._stop or _Stop()
+        print(f"{run.request().step or 'report'}: run {run.id}", flush=True)
+        with tqdm(unit="step", disable=None) as bar:
+            end = execute(run, settings, lambda: stop.asked(run), lambda progress: _show(bar, progress))
+        print(f"{end.state}: {end.model or end.message}", flush=True)
+        return end
 
 
 def _reopened(runs_dir: Path, run_id: str, data: Path | None) -> RunFolder:

@@ -29,7 +29,7 @@ class Group:
         """Return this process's own device of that type: each process on a machine has another GPU."""
         if self.size == 1 or device.type != "cuda":
             return device
-        return torch.device("cuda", dist.get_node_local_rank())
+        return torch.device("cuda", torch.cuda.current_device())
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """Return the network with gradients averaged over the processes; its weights begin as the leader's."""

@@ -4,8 +4,8 @@ int8 is static quantisation (QDQ, weights per channel), calibrated on training f
 weights signed 8 bit; weights keep to 7 of their 8 bits (`reduce_range`), since on CPUs without VNNI the product of two
 pairs is added up in 16 bits and would saturate (ONNX Runtime's guide, "Quantize ONNX models"). The classifier stays in
 float32, being tiny. Early layers are the sensitive ones (docs/experiments.md), so an int8 file that does not answer as
-the network does is refused and made again with the first quarter, half or three quarters of the convolutions in
-float32. If none passes, the float32 file is shipped: training is not lost.
+the network does is refused and made again with a growing share of the first convolutions in float32. If none passes,
+the float32 file is shipped: training is not lost.
 """
 
 import contextlib

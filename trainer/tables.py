@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from shared.copies import Known, knowing_copies
 from shared.errors import HalffaceError, ModelFolderError
+from shared.files import write_atomically
 from shared.masking import STUDY_VIEWS, View
-from shared.model_folder import model_path, read_active, read_card, write_atomically
+from shared.model_folder import model_path, read_active, read_card
 from shared.schemas.wire import SLOTS
 from shared.study import STUDY_FILE, Cell, Estimate, PublishedCell, StudyResult, read_study
 
@@ -88,7 +89,7 @@ def _diagonal(study: StudyResult, name: str) -> list[str]:
             view.value if view != View.FULL else "nothing",
             versions.get(view.value, "–"),
             _percent(ours),
-            f"{ours.low * 100:.1f} to {ours.high * 100:.1f}" if ours and ours.low and ours.high else "–",
+            _interval(ours),
             "–" if original is None else f"{original * 100:.1f}",
             f"{round((ours.value - original) * 100, 1) + 0.0:+.1f}" if ours and original is not None else "–",
             _percent(_figure(study.cell("any", view.value), name)),
@@ -131,6 +132,12 @@ def _figure(cell: Cell | None, name: str) -> Estimate | None:
 
 def _percent(estimate: Estimate | None) -> str:
     return "–" if estimate is None else f"{estimate.value * 100:.1f}"
+
+
+def _interval(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return "–"
+    return f"{estimate.low * 100:.1f} to {estimate.high * 100:.1f}"
 
 
 def readme_table(models_dir: Path) -> str:

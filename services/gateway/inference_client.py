@@ -118,7 +118,8 @@ class InferenceClient:
 
     def note(self) -> str | None:
         """Return what replicas that can serve said when they were last asked, such as that an older version serves."""
-        return "; ".join(dict.fromkeys(note for note in self._notes.values() if note)) or None
+        notes = [self._notes.get(replica) for replica in self._replicas.all()]
+        return "; ".join(dict.fromkeys(note for note in notes if note)) or None
 
     def _post(self, path: str, body: bytes, content_type: str, answer: type[Parsed]) -> Parsed:
         response = self._send(path, body, {"Content-Type": content_type, **_headers()})

@@ -14,7 +14,6 @@ KEY_SCHEME: Final = {
 }
 
 BAD_JSON: Final = {400: "The body is not valid JSON."}
-TOO_LARGE: Final = {413: "The request is larger than the service takes."}
 NO_QUEUE: Final = {503: "The job queue does not answer; try again after Retry-After seconds."}
 INFERENCE_ERRORS: Final = {
     400: "The body is not valid JSON, an image is missing, or its text is no base64.",

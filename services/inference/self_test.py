@@ -20,7 +20,7 @@ blueprint = APIBlueprint("self_test", __name__)
 def self_test(json_data: SelfTestRequest) -> SelfTestAnswer:
     """Try a version
 
-    It is loaded beside those that serve, checked against its card, asked about one known face, and let go again.
+    It is loaded beside those that serve, checked against its card, and asked about one known face. What serves stays.
     """
     try:
         parts().models.try_out(json_data.model)
