@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.addresses import in_address
@@ -22,12 +22,6 @@ ANYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 (compared with, not bound to)
 def loopback(host: str) -> str:
     """Return the host of a URL under which this machine reaches a server that is bound to `host`."""
     return "127.0.0.1" if host in ANYWHERE else in_address(host)
-
-
-def explain(error: ValidationError) -> str:
-    """Return a sentence for each variable that cannot be used."""
-    wrong = [(str(item["loc"][0]).upper() if item["loc"] else "A setting", item["input"]) for item in error.errors()]
-    return " ".join(f"{name} cannot be '{value}'; .env.example says what it may be." for name, value in wrong)
 
 
 class Settings(BaseSettings):

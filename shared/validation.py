@@ -3,6 +3,7 @@
 from typing import Final
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 _FAULTS: Final = {
     "missing": "is missing; send it",
@@ -35,6 +36,9 @@ _FAULTS: Final = {
     "value_error": "is wrong: {error}",  # the text of a validator of ours
 }
 _UNNAMED_FAULT: Final = "has a wrong value; /docs says what is allowed"
+_WRONG_VARIABLE: Final = "has a value that is not allowed; .env.example says what it may be"
+_SAYS_NOTHING: Final = frozenset({"string_pattern_mismatch", "value_error"})
+"""Faults that are told to who set a variable by no pattern and no text of a validator."""
 
 
 def field_name(location: tuple[int | str, ...]) -> str | None:
@@ -43,12 +47,33 @@ def field_name(location: tuple[int | str, ...]) -> str | None:
     return name.removeprefix(".") or None
 
 
+def _fault(error: ErrorDetails, unnamed: str) -> str:
+    """Return what is wrong with a field, as the end of a sentence."""
+    context = {key: str(value) for key, value in error.get("ctx", {}).items()}
+    return _FAULTS.get(error["type"], unnamed).format_map(context)
+
+
 def explain(error: ValidationError) -> tuple[str, str | None]:
     """Return a sentence on the first fault of `error`, and the field's name (None for the whole body)."""
     first = error.errors(include_url=False)[0]
-    context = {key: str(value) for key, value in first.get("ctx", {}).items()}
-    location = (*first["loc"], context["field"]) if first["type"] == "job_field" else first["loc"]
+    location = (*first["loc"], str(first["ctx"]["field"])) if first["type"] == "job_field" else first["loc"]
     field = field_name(location)
-    fault = _FAULTS.get(first["type"], _UNNAMED_FAULT)
     subject = f"The field {field}" if field else "The request"
-    return f"{subject} {fault.format_map(context)}.", field
+    return f"{subject} {_fault(first, _UNNAMED_FAULT)}.", field
+
+
+def explain_environment(error: ValidationError, prefix: str = "") -> str:
+    """Return a sentence for each variable, all of which begin with `prefix`, that a settings class refused.
+
+    Their values, which may be secret, are not in it.
+    """
+    return " ".join(environment_fault(fault, prefix) for fault in error.errors(include_url=False))
+
+
+def environment_fault(fault: ErrorDetails, prefix: str) -> str:
+    """Return the sentence for one of them."""
+    name = f"{prefix}{'_'.join(str(part) for part in fault['loc'])}".upper()
+    if fault["type"] == "missing":
+        return f"{name} is missing; set it."
+    words = _WRONG_VARIABLE if fault["type"] in _SAYS_NOTHING else _fault(fault, _WRONG_VARIABLE)
+    return f"{name} {words}."

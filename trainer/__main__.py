@@ -27,7 +27,7 @@ from shared.schemas.training import IMAGENET, TrainOn, TrainSettings
 from shared.validation import explain
 from trainer import model_commands, study_commands
 from trainer.run_lock import reopen
-from trainer.settings import Settings
+from trainer.settings import Settings, load_settings
 
 
 class _Stop:
@@ -262,7 +262,7 @@ def main() -> int:
     if getattr(arguments, "data", None):
         arguments.data = arguments.data.expanduser()  # as make gives it
     try:
-        return _command(arguments, Settings())
+        return _command(arguments, load_settings())
     except ValidationError as error:
         message, field = explain(error)
         print(message.replace("The field settings.", "The setting ") if field else message, file=sys.stderr)

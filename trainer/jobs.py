@@ -12,7 +12,7 @@ from rq import get_current_job
 from shared.errors import RunFolderError
 from shared.json_logs import configure_json_logs
 from shared.run_folder import LOG_FILE, RUN_FUNCTION, RunFolder
-from trainer.settings import Settings
+from trainer.settings import Settings, load_settings
 
 ALLOWED = frozenset({RUN_FUNCTION})
 """The functions that a worker does; anything else on the queue is refused."""
@@ -33,7 +33,7 @@ class StopSignal:
 
 def run(run_id: str) -> str:
     """Do the run, or go on with it; return the state that it ended in. The folder has the truth."""
-    settings, stop = Settings(), StopSignal()
+    settings, stop = load_settings(), StopSignal()
     if not settings.storage_url:
         return _do(run_id, settings, lambda: stop.asked)
     from trainer.storage.loan import lent  # its threads do not survive a fork: never in the worker that forks

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from services.frontend.settings import MAX_UPLOAD_MB, Settings
+from shared.validation import explain_environment
 
 
 def command(settings: Settings) -> list[str]:
@@ -31,8 +32,7 @@ def main() -> None:
     try:
         settings = Settings()
     except ValidationError as error:
-        names = ", ".join(f"FRONTEND_{'_'.join(map(str, problem['loc'])).upper()}" for problem in error.errors())
-        sys.exit(f"The frontend cannot start: correct the value of {names}.")
+        sys.exit(f"The frontend cannot start: {explain_environment(error, 'FRONTEND_')}")
     line = command(settings)
     os.execv(line[0], line)  # noqa: S606 (our own interpreter)
 

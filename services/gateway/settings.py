@@ -5,10 +5,12 @@ from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.gateway.keys import KEY_FORM, is_strong
 from shared.errors import HalffaceError
+from shared.validation import environment_fault
 
 PREFIX = "GATEWAY_"
 
@@ -97,13 +99,12 @@ def _load(kind: type[Kind]) -> Kind:
     try:
         return kind()
     except ValidationError as error:
-        raise SettingsError(" ".join(_sentence(fault["type"], fault["loc"]) for fault in error.errors())) from error
+        raise SettingsError(" ".join(_sentence(fault) for fault in error.errors(include_url=False))) from error
 
 
-def _sentence(kind: str, place: tuple[int | str, ...]) -> str:
-    variable = f"{PREFIX}{'_'.join(str(part) for part in place)}".upper()
-    if variable == f"{PREFIX}REDIS_URL":
-        return f"Set {variable} to the queue's address, such as redis://127.0.0.1:6379/0."
-    if variable == f"{PREFIX}ADMIN_KEY":
-        return f"{variable} is no strong key. A key is {KEY_FORM}."
-    return f"{variable} is missing." if kind == "missing" else f"{variable} has a value that is not allowed."
+def _sentence(fault: ErrorDetails) -> str:
+    if fault["loc"] == ("redis_url",):
+        return f"Set {PREFIX}REDIS_URL to the queue's address, such as redis://127.0.0.1:6379/0."
+    if fault["loc"] == ("admin_key",):
+        return f"{PREFIX}ADMIN_KEY is no strong key. A key is {KEY_FORM}."
+    return environment_fault(fault, PREFIX)

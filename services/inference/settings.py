@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import HalffaceError
+from shared.validation import explain_environment
 
 PREFIX: Final = "INFERENCE_"
 
@@ -43,5 +44,4 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        names = (f"{PREFIX}{'_'.join(map(str, fault['loc']))}".upper() for fault in error.errors())
-        raise SettingsError(" ".join(f"{name} has a value that is not allowed." for name in names)) from error
+        raise SettingsError(explain_environment(error, PREFIX)) from error

@@ -8,8 +8,8 @@ import argparse
 import logging
 import sys
 
-from trainer.errors import StorageError
-from trainer.settings import Settings
+from trainer.errors import TrainerError
+from trainer.settings import load_settings
 from trainer.storage.loan import hand_back
 from trainer.storage.store import open_storage
 
@@ -23,13 +23,14 @@ def main() -> int:
     back.add_argument("run")
     back.add_argument("worker", help="who had it")
     arguments = parser.parse_args()
-    logging.basicConfig(level=Settings().log_level, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
+        settings = load_settings()
+        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(message)s", stream=sys.stderr)
         if arguments.command == "check":
-            open_storage(Settings()).folders("runs/")
+            open_storage(settings).folders("runs/")
         else:
-            hand_back(arguments.run, Settings(), arguments.worker)
-    except StorageError as error:
+            hand_back(arguments.run, settings, arguments.worker)
+    except TrainerError as error:
         print(error)
         return 1
     return 0

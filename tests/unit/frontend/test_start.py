@@ -35,4 +35,4 @@ def test_a_wrong_setting_is_named_without_a_traceback():
         cwd=Path(__file__).parents[3],
     )
     assert result.returncode == 1
-    assert result.stderr.strip() == "The frontend cannot start: correct the value of FRONTEND_PORT."
+    assert result.stderr.strip() == "The frontend cannot start: FRONTEND_PORT must be a whole number."

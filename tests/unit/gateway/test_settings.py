@@ -5,6 +5,8 @@ from pydantic import ValidationError
 
 from services.gateway.settings import Settings, SettingsError, load_settings
 
+NOT_ALLOWED = "has a value that is not allowed; .env.example says what it may be"
+
 
 @pytest.fixture(autouse=True)
 def _address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,21 +33,22 @@ def test_inference_may_have_several_addresses(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "words"),
     [
-        ("PORT", "70000"),
-        ("INFERENCE_URL", "localhost"),
-        ("INFERENCE_URL", "http://first:5000,second:5000"),
-        ("INFERENCE_URL", "http://first:5000,"),
-        ("INFERENCE_URL", "http://first:70000"),
-        ("INFERENCE_URL", "http://[::1"),
-        ("LOG_LEVEL", "loud"),
+        ("PORT", "70000", "must be at most 65535"),
+        ("THREADS", "many", "must be a whole number"),
+        ("INFERENCE_URL", "localhost", NOT_ALLOWED),
+        ("INFERENCE_URL", "http://first:5000,second:5000", NOT_ALLOWED),
+        ("INFERENCE_URL", "http://first:5000,", NOT_ALLOWED),
+        ("INFERENCE_URL", "http://first:70000", NOT_ALLOWED),
+        ("INFERENCE_URL", "http://[::1", NOT_ALLOWED),
+        ("LOG_LEVEL", "loud", NOT_ALLOWED),
     ],
 )
-def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
     monkeypatch.setenv(f"GATEWAY_{name}", value)
 
-    with pytest.raises(SettingsError, match=rf"^GATEWAY_{name} has a value that is not allowed\.$"):
+    with pytest.raises(SettingsError, match=rf"^GATEWAY_{name} {words}\.$"):
         load_settings()
 
 

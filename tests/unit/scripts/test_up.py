@@ -18,7 +18,7 @@ from scripts import up as up_module
 from scripts.first_key import make_first_key
 from scripts.processes import Service, free_port
 from scripts.stack import Stack, StackError
-from scripts.stack_settings import ROOT, Settings, explain
+from scripts.stack_settings import ROOT, Settings
 from scripts.up import (
     alone_in,
     bring_release,
@@ -32,6 +32,7 @@ from scripts.up import (
     start,
 )
 from shared.model_folder import read_active
+from shared.validation import explain_environment
 
 
 def settings(**given: Any) -> Settings:
@@ -149,7 +150,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_variable_that_cannot_be_used_is_named_without_library_text() -> None:
     with pytest.raises(ValidationError) as caught:
         settings(gateway_port="five")
-    assert explain(caught.value) == "GATEWAY_PORT cannot be 'five'; .env.example says what it may be."
+    assert explain_environment(caught.value) == "GATEWAY_PORT must be a whole number."
 
 
 def test_a_queue_server_that_does_not_answer_is_refused_before_the_start() -> None:

@@ -130,3 +130,38 @@ def test_a_study_that_is_cancelled_leaves_nothing_for_workers_and_the_same_comma
     began.append("the command is given again")
     assert make_study(STUDY, settings, execute)[1].state == JobState.FINISHED
     assert {job.state().state for job in jobs} == {JobState.FINISHED}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("THREADS", "-1", "TRAINER_THREADS must be at least 0."),
+        ("DEVICE", "tpu", "TRAINER_DEVICE must be one of 'auto', 'cpu', 'cuda' or 'mps'."),
+    ],
+)
+def test_a_wrong_variable_is_named_as_it_was_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(f"TRAINER_{name}", value)
+    monkeypatch.setattr(sys, "argv", ["trainer", "models"])
+    assert command_line.main() == 2
+    assert capsys.readouterr().err.strip() == words
+
+
+def test_a_wish_to_stop_that_comes_between_two_jobs_of_a_study_ends_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(runs_dir=tmp_path / "runs", models_dir=tmp_path / "models", device="cpu")
+    first, second = (RunFolder.create(settings.runs_dir, JobRequest(dataset="drawn")) for _ in range(2))
+    monkeypatch.setitem(TASKS, "train", lambda work: signal.raise_signal(signal.SIGTERM) or "full/1")
+    execute = command_line._InThisProcess()
+    assert execute(first, settings).state == JobState.FINISHED
+    monkeypatch.setitem(TASKS, "train", waits_to_be_stopped)
+    assert execute(second, settings).state == JobState.INTERRUPTED
+
+
+def waits_to_be_stopped(work: Work) -> str:
+    """Do what a training does that is asked to stop; fail where nobody asks."""
+    if work.hooks.stop_asked():
+        raise Stopped("Stopped at epoch 1.")
+    raise AssertionError("nobody asked it to stop")
