@@ -16,7 +16,7 @@ from flask import Request, Response, g, jsonify, request, send_from_directory
 from pydantic import BaseModel, ValidationError
 from swagger_ui_bundle import swagger_ui_path
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import BadRequest, HTTPException, NotFound
+from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException, NotFound
 from werkzeug.http import HTTP_STATUS_CODES
 
 from shared.errors import HalffaceError
@@ -36,6 +36,8 @@ __all__ = [
 ]
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
+SECONDS_LEFT_HEADER: Final = "X-Seconds-Left"
+"""In which the gateway tells inference how long it waits, so that no answer is worked on that nobody will read."""
 DEFAULT_MAX_REQUEST_BYTES: Final = 32 << 20
 MAX_FORM_PARTS: Final = 200
 MOST_ENTRIES: Final = 1000
@@ -55,6 +57,7 @@ _SENTENCES: Final = {
     400: "The request could not be understood; send valid JSON or a form, as /docs describes.",
     404: "There is nothing at this address; /docs lists what there is.",
     405: "This address does not take this method; /docs lists the methods that it takes.",
+    408: "The request was not sent to its end in time; send it again.",
     415: "This content type is not taken here; send JSON or a multipart form, as /docs describes.",
     429: "Too many requests; wait a moment and try again.",
     500: "Something went wrong on our side; try again, and report the request id if it happens again.",
@@ -180,6 +183,8 @@ def _drain() -> None:
 def _handle_http_exception(error: HTTPException) -> Response:
     if error.code is None or error.code < 400:  # a redirect to the address with the right slashes
         return error.get_response()  # type: ignore[return-value]
+    if isinstance(error, ClientDisconnected):
+        return _answer(_from_status(408))
     headers = {key: value for key, value in error.get_headers() if key not in {"Content-Type", "Content-Length"}}
     return _answer(_from_status(error.code, headers))
 

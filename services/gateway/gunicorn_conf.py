@@ -3,8 +3,11 @@
 No preload: connections to inference and to the queue are made after the fork, in the process that uses them.
 """
 
+from typing import Any
+
 from services.gateway.settings import load_settings
 from shared.addresses import in_address
+from shared.sockets import limit_silence
 from shared.web import json_log_config
 
 _settings = load_settings()
@@ -20,3 +23,8 @@ keepalive = 15
 accesslog = None  # shared.web writes one JSON line per request
 logconfig_dict = json_log_config("gateway", _settings.log_level)
 control_socket_disable = True  # two services of one user would share its default path
+
+
+def when_ready(server: Any) -> None:
+    """Set what the connections take over; gunicorn calls this before it forks the workers."""
+    limit_silence(server.LISTENERS, _settings.client_timeout_s)

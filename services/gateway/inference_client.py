@@ -22,7 +22,7 @@ from services.gateway.replicas import Replica, Replicas
 from shared.schemas.models import SelfTestAnswer, SelfTestRequest
 from shared.schemas.predictions import PredictAnswer, PredictRequest
 from shared.schemas.wire import Answer, ErrorAnswer, Health
-from shared.web import REQUEST_ID_HEADER, ApiError, current_request_id
+from shared.web import REQUEST_ID_HEADER, SECONDS_LEFT_HEADER, ApiError, current_request_id
 
 CONNECT_TIMEOUT_S: Final = 3.0
 READY_TIMEOUT_S: Final = 2.0
@@ -31,6 +31,8 @@ LOOK_EVERY_S: Final = 2.0
 BUSY_S: Final = 12.0
 """So long may a replica be silent before it is asked whether it is alive: with all its threads at work on large
 pictures it cannot answer that either, and is not to be taken for one that hangs."""
+SPARE: Final = 0.1
+"""The share of the time that is kept for the way back of a refusal, and too short to ask another replica in."""
 MOST_BROKEN: Final = 3
 """So many times a request may break a connection before it is taken for one that kills who works on it."""
 RETRY_AFTER_S: Final = 5
@@ -145,6 +147,8 @@ class InferenceClient:
         for replica in self._replicas.in_turn():
             if replica in refusals or replica in silent:
                 continue
+            if refusals and end_s - time.monotonic() < self._timeout_s * SPARE:
+                break
             try:
                 response = self._ask(replica, path, body, headers, end_s - time.monotonic())
             except (requests.ConnectTimeout, HangsError):
@@ -173,7 +177,8 @@ class InferenceClient:
         """Post to one replica; set it aside if it gives no answer."""
         if left_s <= 0:
             raise requests.Timeout
-        headers = {**headers, "Host": replica.host}
+        told_s = max(left_s - self._timeout_s * SPARE, 0.0)
+        headers = {**headers, "Host": replica.host, SECONDS_LEFT_HEADER: f"{told_s:.3f}"}
         timeouts = (min(CONNECT_TIMEOUT_S, left_s), left_s)
 
         def post() -> requests.Response:

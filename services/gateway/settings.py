@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.gateway.keys import KEY_FORM, is_strong
 from shared.errors import HalffaceError
+from shared.sockets import CLIENT_TIMEOUT_S
 from shared.validation import environment_fault
 
 PREFIX = "GATEWAY_"
@@ -78,6 +79,7 @@ class Settings(KeySettings):
     threads: int = Field(8, ge=1, description="Requests at a time in each process.")
     timeout_s: float = Field(30, gt=0, description="Longest wait for an answer of inference.")
     max_request_bytes: int = Field(33_554_432, ge=1)
+    client_timeout_s: float = Field(CLIENT_TIMEOUT_S, gt=0, le=3600, description="Longest silence within a request.")
     log_level: str = Field("INFO", pattern=r"^(?i:debug|info|warning|error|critical)$")
 
 

@@ -4,9 +4,12 @@ No preload: ONNX Runtime's sessions are made after the fork, in the worker that 
 would be missing there and a request could hang.
 """
 
+from typing import Any
+
 from services.inference.settings import load_settings
 from shared.addresses import in_address
 from shared.json_logs import json_log_config
+from shared.sockets import limit_silence
 
 _settings = load_settings()
 
@@ -21,3 +24,8 @@ keepalive = 15
 accesslog = None  # shared.web writes one JSON line per request
 logconfig_dict = json_log_config("inference", _settings.log_level)
 control_socket_disable = True  # two services of one user would share its default path
+
+
+def when_ready(server: Any) -> None:
+    """Set what the connections take over; gunicorn calls this before it forks the workers."""
+    limit_silence(server.LISTENERS, _settings.client_timeout_s)

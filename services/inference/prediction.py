@@ -5,10 +5,12 @@ The gray face goes through `shared.preprocessing.prepare`, as in training and ev
 
 import base64
 import io
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, cast
 
 import numpy as np
@@ -103,7 +105,11 @@ class Asked:
 
 
 def predict(
-    images: Iterable[Callable[[], Picture]], asked: Asked, detector: FaceDetector, max_faces: int
+    images: Iterable[Callable[[], Picture]],
+    asked: Asked,
+    detector: FaceDetector,
+    max_faces: int,
+    seconds_left: float = math.inf,
 ) -> tuple[list[ImageAnswer], Timings]:
     """Return what the networks read on the faces of each image, and the time that it took.
 
@@ -112,20 +118,23 @@ def predict(
         asked: networks and options.
         detector: finds the faces.
         max_faces: of each image, at most so many are read, the largest.
+        seconds_left: after this time nobody waits for the answer any more.
 
     Raises:
-        ApiError: an image is refused, see `decoding`.
+        ApiError: an image is refused, see `decoding`; 503 `took_too_long`.
     """
     watch = Stopwatch()
+    look_at_the_clock = partial(_require_time, watch.started_s + seconds_left)
     read: list[ReadImage] = []
     for decode in images:
+        look_at_the_clock()
         with watch.time("decode_ms"):
             picture = decode()
         with watch.time("detect_ms"):
             read.append(find_faces(picture, asked, detector, max_faces))
     faces = [face for image in read for face in image.faces]
     with watch.time("network_ms"):
-        predictions = iter(read_faces(faces, asked.networks, mask=asked.mask))
+        predictions = iter(read_faces(faces, asked.networks, mask=asked.mask, before_batch=look_at_the_clock))
     answers = [
         ImageAnswer(
             width=image.width,
@@ -136,6 +145,15 @@ def predict(
         for image in read
     ]
     return answers, watch.timings()
+
+
+def _require_time(until_s: float) -> None:
+    if time.perf_counter() > until_s:
+        message = (
+            "The request could not be worked through in time; send fewer pictures or faces at a time, or ask fewer "
+            "models. If it was a small one, the service is busy: try again in a few seconds."
+        )
+        raise ApiError(status=503, code="took_too_long", message=message, headers={"Retry-After": "5"})
 
 
 def find_faces(picture: Picture, asked: Asked, detector: FaceDetector, max_faces: int) -> ReadImage:
@@ -174,13 +192,18 @@ def hidden_view(slot: str, *, mask: bool) -> View:
 
 
 def read_faces(
-    faces: Sequence[FoundFace], networks: Mapping[str, Network], *, mask: bool = True
+    faces: Sequence[FoundFace],
+    networks: Mapping[str, Network],
+    *,
+    mask: bool = True,
+    before_batch: Callable[[], None] = lambda: None,
 ) -> list[list[Prediction]]:
-    """Return, for each face, what the network of each slot reads on it."""
+    """Return, for each face, what the network of each slot reads on it; `before_batch` may raise to stop."""
     read: list[list[Prediction]] = [[] for _ in faces]
     for slot, network in networks.items():
         view = hidden_view(slot, mask=mask)
         for start in range(0, len(faces), BATCH):
+            before_batch()
             grays = [face.sizes[network.card.input.size] for face in faces[start : start + BATCH]]
             rows = probabilities(network, grays, view)
             for place, row in enumerate(rows.tolist(), start):

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import HalffaceError
+from shared.sockets import CLIENT_TIMEOUT_S
 from shared.validation import explain_environment
 
 PREFIX: Final = "INFERENCE_"
@@ -32,6 +33,7 @@ class Settings(BaseSettings):
     max_pixels: int = Field(40_000_000, ge=1, description="Most pixels of one picture.")
     max_images: int = Field(16, ge=1, le=1000, description="Most pictures of one request.")
     max_faces: int = Field(50, ge=1, description="Most faces read in one picture, the largest first.")
+    client_timeout_s: float = Field(CLIENT_TIMEOUT_S, gt=0, le=3600, description="Longest silence within a request.")
     log_level: str = Field("INFO", pattern=r"^(?i:debug|info|warning|error|critical)$")
 
 

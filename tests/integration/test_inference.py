@@ -1,9 +1,11 @@
 """Inference over HTTP, under gunicorn: the original contract, predictions, refusals, models that come and go."""
 
 import json
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +266,20 @@ def test_requests_at_the_same_time_get_their_own_answers(inference_service: Runn
 
 
 # --- models that come and go -----------------------------------------------------------------------------------------
+
+
+def test_clients_that_fall_silent_in_a_request_take_no_thread_for_long(tmp_path: Path) -> None:
+    write_five(tmp_path / "models")
+    with running_inference(tmp_path, THREADS="2", CLIENT_TIMEOUT_S="0.5") as running, ExitStack() as silent:
+        address = ("127.0.0.1", int(running.url.rpartition(":")[2]))
+        head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n"
+        sent = (head, head + b"\r\n{", b"GET /healthz HTT", head + b"\r\n{")
+        clients = [silent.enter_context(socket.create_connection(address, timeout=60)) for _ in sent]
+        for client, words in zip(clients, sent, strict=True):
+            client.sendall(words)
+        assert requests.get(f"{running.url}/healthz", timeout=60).ok
+        assert b" 408 " in clients[1].recv(100), "whose body does not come to its end is told so"
+        assert clients[2].recv(100) == b"", "who sends no whole head loses the connection"
 
 
 def test_without_models_it_is_alive_and_ready_once_they_appear(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ prediction's `note` is the SHA-256 of the body that arrived.
 import hashlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from shared.schemas.models import SelfTestAnswer, SelfTestRequest
 from shared.schemas.predictions import ImageAnswer, PredictAnswer, Timings
 from shared.schemas.wire import Health
-from shared.web import ApiError, current_request_id, make_app
+from shared.web import SECONDS_LEFT_HEADER, ApiError, current_request_id, make_app
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -80,6 +81,9 @@ def small_app(told: SmallInference) -> APIFlask:
             raise ApiError(status=503, code="model_missing", message=told.not_ready)
         if image == "slow":
             told.released.wait(30)
+        if image == "too much":
+            time.sleep(float(request.headers[SECONDS_LEFT_HEADER]))
+            raise ApiError(status=503, code="took_too_long", message="Send fewer pictures.")
         if image == "nonsense":
             return Response("<html>a proxy's page</html>", 200)
         if image == "crash":

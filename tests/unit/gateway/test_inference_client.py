@@ -316,6 +316,19 @@ def test_what_every_replica_refuses_is_passed_on_and_sets_none_aside(
     assert (len(inference.bodies), len(second.bodies)) == (3, 3)
 
 
+def test_what_took_a_replica_all_the_time_is_not_asked_of_another(
+    inference: SmallInference, second: SmallInference
+) -> None:
+    client = InferenceClient(f"{inference.url},{second.url}", 1.0)
+
+    with pytest.raises(ApiError) as raised:
+        client.predict(PredictRequest(images=["too much"]))
+
+    assert (raised.value.status, raised.value.code) == (503, "took_too_long")
+    assert raised.value.message == "Send fewer pictures."
+    assert len(inference.bodies) + len(second.bodies) == 1
+
+
 def test_a_fault_of_a_request_is_not_asked_of_another_replica(
     client: InferenceClient, inference: SmallInference, second: SmallInference
 ) -> None:

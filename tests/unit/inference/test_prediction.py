@@ -1,5 +1,6 @@
 """Images to faces to emotions, without a server: real networks, a real detector."""
 
+import time
 from copy import copy
 
 import numpy as np
@@ -23,6 +24,7 @@ from shared.labels import LABELS
 from shared.masking import View
 from shared.preprocessing import prepare
 from shared.schemas.predictions import Detect
+from shared.web import ApiError
 from tests.unit.inference.small_models import write_five
 
 DETECTOR = YuNetDetector()
@@ -50,6 +52,24 @@ def test_each_model_sees_what_it_was_trained_on() -> None:
     assert hidden_view("upper", mask=True) == View.UPPER
     assert hidden_view("upper", mask=False) == View.FULL
     assert hidden_view("any", mask=True) == View.FULL
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_what_nobody_waits_for_any_more_is_given_up_before_the_next_picture_or_batch(
+    served: Served, pictures: int
+) -> None:
+    decoded = []
+
+    def decode() -> Picture:
+        decoded.append(None)
+        time.sleep(0.6)
+        return Picture(three_faces())
+
+    for seconds_left, looked_at in ((0.5, 1), (0.0, 1)):
+        with pytest.raises(ApiError) as raised:
+            predict([decode] * pictures, Asked(served.choose(["full"])), DETECTOR, 50, seconds_left)
+        assert (raised.value.status, raised.value.code) == (503, "took_too_long")
+        assert len(decoded) == looked_at
 
 
 def test_three_faces_are_read_by_each_model(served: Served) -> None:
