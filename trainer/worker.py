@@ -1,21 +1,25 @@
 """The RQ worker: takes runs from the queues, short ones first, one at a time, each in a process of its own.
 
-The folders are the truth, so what was under way when a worker, its work-horse or the queue died is found there and
-queued again; so is a run that waited for others, once they have finished. SIGTERM is passed on to the work-horse, which
-writes a checkpoint; the run is resumed by the next worker.
+A queue that is away, or that refuses to write, stops no training: the worker waits for it. The folders are the truth,
+so what was under way when a worker, its work-horse or the queue died is found there and queued again; so is a run that
+waited for others, once they have finished. SIGTERM is passed on to the work-horse, which writes a checkpoint; the run
+is resumed by the next worker.
 """
 
 import contextlib
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any, Final
 
-import redis.exceptions
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import RedisError, ResponseError
 from rq import Queue, Worker, worker_registration
+from rq.exceptions import StopRequested
+from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
@@ -32,6 +36,12 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 15
 """How often an idle worker looks for runs that were lost, and gives a sign of life."""
+
+MONITOR_SECONDS: Final = 30
+"""How often a worker gives a sign of life while a run is under way."""
+
+WAIT_SECONDS: Final = 5
+"""How long it waits before it begins anew where the queue failed it."""
 
 SILENCE_SECONDS: Final = 30
 """RQ counts a worker that was killed as alive for a minute longer than this; with its own 420, for eight."""
@@ -50,10 +60,30 @@ class RunWorker(Worker):
         """Seconds to wait for a job before looking for lost runs again."""
         return LOOK_SECONDS
 
+    @property
+    def has_been_stopped(self) -> bool:
+        """Whether a signal asked it to end."""
+        return self._shutdown_requested_date is not None
+
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Give a sign of life; be listed again, if another worker took this one for dead while the queue was away."""
         super().heartbeat(timeout, pipeline)
         worker_registration.register(self, pipeline)
+
+    def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
+        """Give a sign of life beside a run under way, which goes on where the queue cannot take it.
+
+        The queue holds nothing that the run needs: what becomes of it is told in its folder.
+        """
+        try:
+            super().maintain_heartbeats(job, execution)
+        except RedisError as error:
+            log.warning("%s Run %s goes on.", _trouble_with_queue(error), job.id)
+
+    def set_shutdown_requested_date(self) -> None:
+        """Note that it was asked to end while a run is under way, if the queue can take it."""
+        with contextlib.suppress(RedisError):
+            super().set_shutdown_requested_date()  # type: ignore[no-untyped-call]
 
     def run_maintenance_tasks(self) -> None:
         """Also queue what was lost, and what others have finished for."""
@@ -132,18 +162,37 @@ def work(settings: Settings) -> int:
     if (trouble := _trouble_with_storage(settings)) is not None:
         log.error("%s", trouble)
         return 2
-    connection = Redis.from_url(settings.redis_url, socket_connect_timeout=5, health_check_interval=30)
     try:
-        worker = make_worker(settings, connection)
-        worker.work(logging_level="WARNING", with_scheduler=False)  # its INFO tells of every look at the queue
-    except redis.exceptions.ConnectionError:
-        log.error("The queue at TRAINER_REDIS_URL does not answer; start it, or correct the address.")
-        return 1
-    return 0
+        connection = Redis.from_url(settings.redis_url, socket_connect_timeout=5, health_check_interval=30)
+    except ValueError:
+        log.error("TRAINER_REDIS_URL is no address; write it as redis://127.0.0.1:6379/0.")
+        return 2
+    worker: RunWorker | None = None
+    try:
+        while True:
+            try:
+                worker = make_worker(settings, connection)
+                worker.work(logging_level="WARNING", with_scheduler=False)  # its INFO tells of every look at the queue
+            except RedisError as error:
+                log.error("%s", _trouble_with_queue(error))
+                if worker is None:
+                    return 1
+            if worker.has_been_stopped:
+                return 0
+            time.sleep(WAIT_SECONDS)
+    except StopRequested:
+        return 0
+
+
+def _trouble_with_queue(error: RedisError) -> str:
+    """Return what is wrong with the queue, as a sentence."""
+    if isinstance(error, ResponseError):  # such as MISCONF, where its disk is full, and OOM
+        return f"The queue at TRAINER_REDIS_URL refuses: {str(error).rstrip('.')}."
+    return "The queue at TRAINER_REDIS_URL does not answer; start it, or correct the address."
 
 
 def make_worker(settings: Settings, connection: Redis) -> RunWorker:
-    """Return a worker of the queues that does not work yet. Raises redis.exceptions.ConnectionError."""
+    """Return a worker of the queues that does not work yet. Raises RedisError."""
     queues = [Queue(name, connection=connection, serializer=JSONSerializer) for name in QUEUE_NAMES]
     worker = RunWorker(
         queues,
@@ -151,6 +200,7 @@ def make_worker(settings: Settings, connection: Redis) -> RunWorker:
         serializer=JSONSerializer,
         maintenance_interval=LOOK_SECONDS,
         worker_ttl=SILENCE_SECONDS,
+        job_monitoring_interval=MONITOR_SECONDS,
         log_job_description=False,
     )
     worker.runs_dir, worker.lost_runs = settings.runs_dir, LostRuns(settings.runs_dir, queues)

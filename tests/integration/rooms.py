@@ -39,6 +39,14 @@ QUICK = TrainSettings(
 )
 """Six epochs of a few steps each, with a checkpoint at the end of each epoch at the latest."""
 
+WORKER = """
+from trainer import worker
+from trainer.settings import Settings
+worker.MONITOR_SECONDS = worker.WAIT_SECONDS = 1
+raise SystemExit(worker.work(Settings()))
+"""
+"""`python -m trainer worker`, which gives signs of life, and begins anew, every second."""
+
 DISTURBED_AFTER = 8
 """Steps of such a run: there are two checkpoints by then, and some epochs to go."""
 
@@ -108,7 +116,7 @@ class Rooms:
             "TRAINER_DEVICE": "cpu",
             "TRAINER_THREADS": "1",
         }
-        return subprocess.Popen([sys.executable, "-m", "trainer", "worker"], env=environment)
+        return subprocess.Popen([sys.executable, "-c", WORKER], env=environment)
 
     @contextmanager
     def worker(self) -> Iterator[subprocess.Popen[bytes]]:

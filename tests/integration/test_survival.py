@@ -4,12 +4,14 @@ A run ends with the weights of one that nobody disturbed (same seed, one thread,
 whole checkpoint, and registers one version; no half-written model is to be seen meanwhile.
 """
 
-import contextlib
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from redis import Redis
 
 from scripts.processes import free_port
 from shared.model_folder import list_models
@@ -84,23 +86,39 @@ def test_the_queue_restarted_while_a_run_trains_and_another_waits(
     with_data: bool, rooms: Rooms, queue: OwnQueue, undisturbed: str
 ) -> None:
     run, waiting = rooms.submit(), rooms.submit()
-    with contextlib.ExitStack() as workers:
-        worker = workers.enter_context(rooms.worker())
+    with rooms.worker() as worker:
         wait_until(lambda: has_saved(run, DISTURBED_AFTER), run)
         queue.kill()
+        time.sleep(3)  # some signs of life of the worker find no queue
         queue.restart(with_data=with_data)
         make_old(waiting)
-
-        def both_finished() -> bool:
-            nonlocal worker
-            if worker.poll() is not None:  # as the service's restart policy does
-                worker = workers.enter_context(rooms.worker())
-            return finished(run) and finished(waiting)
-
-        wait_until(both_finished, run)
+        wait_until(lambda: finished(run) and finished(waiting), run)
+        assert worker.poll() is None, "the worker has to outlive the queue"
     assert [starts(run), starts(waiting)] == [1, 1]
     assert weights_digest(rooms.models, run) == weights_digest(rooms.models, waiting) == undisturbed
     assert len(list(list_models(rooms.models))) == 2
+
+
+def test_a_queue_that_refuses_to_write_costs_no_worker_and_no_training(
+    rooms: Rooms, queue: OwnQueue, undisturbed: str
+) -> None:
+    run = rooms.submit()
+    with rooms.worker() as worker, Redis.from_url(queue.url) as connection:
+
+        def refuses_until(condition: Callable[[], bool]) -> None:
+            connection.config_resetstat()
+            connection.config_set("maxmemory", "1")  # each write is an error then, as on a full disk
+            wait_until(lambda: connection.info("errorstats") != {} and condition(), run)
+            connection.config_set("maxmemory", "0")
+
+        wait_until(lambda: has_saved(run, DISTURBED_AFTER), run)
+        refuses_until(lambda: finished(run))
+        waiting = rooms.submit()
+        wait_until(lambda: finished(waiting), waiting)
+        refuses_until(lambda: True)
+        assert worker.poll() is None, "the worker has to outlive that"
+    assert [starts(run), starts(waiting)] == [1, 1]
+    assert weights_digest(rooms.models, run) == weights_digest(rooms.models, waiting) == undisturbed
 
 
 def test_the_gateway_restarted(rooms: Rooms, tmp_path: Path, undisturbed: str) -> None:

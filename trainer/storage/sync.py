@@ -280,7 +280,11 @@ def sync(settings: Settings) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    redis = Redis.from_url(settings.redis_url, socket_connect_timeout=5, socket_timeout=5, health_check_interval=30)
+    try:
+        redis = Redis.from_url(settings.redis_url, socket_connect_timeout=5, socket_timeout=5, health_check_interval=30)
+    except ValueError:
+        log.error("TRAINER_REDIS_URL is no address; write it as redis://127.0.0.1:6379/0.")
+        return 2
     queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in QUEUE_NAMES]
     try:
         storage = open_storage(settings)
