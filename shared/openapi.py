@@ -82,7 +82,7 @@ def predict_body() -> dict[str, Any]:
     properties = {
         "images": {**images, "description": "JPEG, PNG, WebP or BMP files."},
         "models": {**models, "description": fields["models"]["description"]},
-        **{name: fields[name] for name in ("mask", "detect", "crops")},
+        **{name: fields[name] for name in ("mask", "detect", "crops", "explain")},
     }
     form = {"type": "object", "required": ["images"], "properties": properties}
     example = {"images": ["data:image/png;base64,…"], "models": ["full", "upper"], "detect": "auto"}

@@ -99,7 +99,7 @@ class GatewayClient:
         Raises:
             GatewayError: see the module's docstring; all calls below raise the same.
         """
-        form = {"detect": detect.value, "mask": str(mask).lower(), "crops": "true"}
+        form = {"detect": detect.value, "mask": str(mask).lower(), "crops": "true", "explain": "true"}
         return self._ask("POST", "/v1/predictions", PredictAnswer, files={"images": (name, image)}, data=form)
 
     def models(self, *, archived: bool = False) -> ModelList:

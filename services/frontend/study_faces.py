@@ -1,12 +1,12 @@
 """Shapley values as small faces of four quadrants (SVG pictures in HTML). Pure."""
 
-import base64
 import html
 from collections.abc import Sequence
 from typing import Final
 
 from services.frontend.study_palette import DIFFERENCES, colour, ink, place
 from services.frontend.study_words import signed
+from services.frontend.svg_pictures import picture
 from shared.study import ShapleyRow
 
 CENTRES: Final = ((77, 36), (33, 36), (33, 74), (77, 74))
@@ -30,14 +30,12 @@ def _face(row: ShapleyRow, reach: float) -> str:
         left, top = (55 if x > 55 else 0), (55 if y > 55 else 0)
         tiles += f'<rect x="{left}" y="{top}" width="55" height="55" fill="{fill}" />'
         numbers += f'<text x="{x}" y="{y + 5}" fill="{ink(fill)}" font-size="12" text-anchor="middle">{text}</text>'
-    told = f"{name}: top right {words[0]}, top left {words[1]}, bottom left {words[2]}, bottom right {words[3]}"
+    places = zip(("top right", "top left", "bottom left", "bottom right"), words, strict=True)
+    told = f"{row.label or 'All emotions'}: {', '.join(f'{where} {points}' for where, points in places)} points"
     drawn = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 110 110" width="124" height="124" '
         f'font-family="sans-serif"><clipPath id="face"><path d="{OUTLINE}" /></clipPath>'
         f'<g clip-path="url(#face)">{tiles}</g><path d="M55 2V108M5 55H105" stroke="#8b95a1" /><path d="{OUTLINE}" '
         f'fill="none" stroke="#8b95a1" stroke-width="2" />{numbers}</svg>'
     )
-    # As a picture: Streamlit takes SVG elements out of HTML.
-    source = f"data:image/svg+xml;base64,{base64.b64encode(drawn.encode()).decode()}"
-    picture = f'<img src="{source}" width="124" height="124" alt="{told} points">'
-    return f'<div style="width:124px;text-align:center">{picture}<div>{name}</div></div>'
+    return f'<div style="width:124px;text-align:center">{picture(drawn, told)}<div>{name}</div></div>'

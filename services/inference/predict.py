@@ -35,11 +35,13 @@ def predict() -> PredictAnswer:
     if len(images) > parts().max_images:
         message = f"{len(images)} images are too many; send at most {parts().max_images} at a time."
         raise ApiError(status=413, code="too_many_images", message=message, field=IMAGES)
+    served = parts().models.served()
     todo = prediction.Asked(
-        networks=parts().models.served().choose(list(asked.models) if asked.models else None),
+        networks=served.choose(list(asked.models) if asked.models else None),
         mask=asked.mask,
         detect=asked.detect,
         crops=asked.crops,
+        explain_by=served.networks.get("any") if asked.explain else None,
     )
     answers, timings = prediction.predict(images, todo, parts().detector, parts().max_faces, _seconds_left())
     return PredictAnswer(images=answers, timings=timings, request_id=current_request_id())

@@ -23,14 +23,19 @@ from services.inference.detector import FaceDetector
 from services.inference.network import Network
 from shared.labels import LABELS
 from shared.masking import View
+from shared.model_folder import Card
 from shared.preprocessing import prepare, resize
-from shared.schemas.predictions import Box, Detect, Face, ImageAnswer, Prediction, Timings
+from shared.schemas.predictions import Box, Detect, Face, ImageAnswer, Prediction, Quarters, Timings, Worth
 from shared.schemas.wire import Slot
+from shared.shapley import explain_face
 from shared.web import ApiError
 
 BATCH: Final = 32
 WHOLE_IMAGE_SIDE_PX: Final = 128
 """An image up to this side in which no face is found is taken as the face itself, as FER2013's 48 x 48 images are."""
+
+QUARTERS: Final = ("top_right", "top_left", "bottom_left", "bottom_right")
+"""The quadrants 1 to 4 by name."""
 
 NO_FACE: Final = (
     "No face was found; come closer, turn towards the camera or use more light, or choose that the whole image is "
@@ -95,13 +100,16 @@ class Asked:
     mask: bool = True
     detect: Detect = Detect.AUTO
     crops: bool = False
+    explain_by: Network | None = None
+    """Tell what each quarter of a face is worth to this network, which has to know any quarters hidden."""
     whole_if_none: bool = False
     """Take an image without a face as the face, however large it is: the original system knew no other way."""
 
     @property
     def sizes(self) -> list[int]:
         """The input sizes of the networks, in pixels, each once."""
-        return list(dict.fromkeys(network.card.input.size for network in self.networks.values()))
+        asked = [*self.networks.values(), *([self.explain_by] if self.explain_by else [])]
+        return list(dict.fromkeys(network.card.input.size for network in asked))
 
 
 def predict(
@@ -135,11 +143,12 @@ def predict(
     faces = [face for image in read for face in image.faces]
     with watch.time("network_ms"):
         predictions = iter(read_faces(faces, asked.networks, mask=asked.mask, before_batch=look_at_the_clock))
+        worths = iter(list(_worths(faces, asked.explain_by, look_at_the_clock)))
     answers = [
         ImageAnswer(
             width=image.width,
             height=image.height,
-            faces=[_face(face, next(predictions), crops=asked.crops) for face in image.faces],
+            faces=[_face(face, next(predictions), next(worths), crops=asked.crops) for face in image.faces],
             note=image.note,
         )
         for image in read
@@ -219,13 +228,53 @@ def probabilities(network: Network, grays: Sequence[Gray], view: View) -> npt.ND
     Raises:
         ApiError: 503 `model_broken`: the network gave no finite numbers.
     """
-    logits = network.logits(prepare(grays, view, network.card.input))
+    exact = _logits(network, prepare(grays, view, network.card.input)).astype(np.float64)
+    shifted = np.exp(exact - exact.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+def _logits(network: Network, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return float32 (N, 7) of a prepared batch, divided by the temperature. Raises ApiError: 503 `model_broken`."""
+    logits = network.logits(batch)
     if not np.isfinite(logits).all():
         message = f"The model {network.card.id} gave no result for a face; choose another model."
         raise ApiError(status=503, code="model_broken", message=message)
-    exact = logits.astype(np.float64) / network.card.temperature
-    shifted = np.exp(exact - exact.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+    return np.asarray(logits / np.float32(network.card.temperature), np.float32)
+
+
+def worth(network: Network, gray: Gray) -> Worth:
+    """Return what each quarter of a gray face, uint8 (S, S), is worth to a network, in 15 passes of it.
+
+    Raises:
+        ApiError: 503 `model_broken`.
+    """
+    card = network.card
+    values, outputs = explain_face(partial(_logits, network), gray, card.input, prior_of(card))
+    quarters = [Quarters(**dict(zip(QUARTERS, column, strict=True))) for column in values.T.tolist()]
+    return Worth(
+        version=card.id,
+        prior=dict(zip(LABELS, outputs[0].tolist(), strict=True)),
+        quarters=dict(zip(LABELS, quarters, strict=True)),
+        whole=dict(zip(LABELS, outputs[-1].tolist(), strict=True)),
+    )
+
+
+def prior_of(card: Card) -> list[float]:
+    """Return each emotion's share in the images that a version was trained on; equal ones if its card has no counts."""
+    counts = card.data.get("counts", {}).get("train", {})
+    told = [float(counts.get(label, 0)) for label in LABELS]
+    return [one / sum(told) for one in told] if all(told) else [1 / len(LABELS)] * len(LABELS)
+
+
+def _worths(
+    faces: Sequence[FoundFace], network: Network | None, before_each: Callable[[], None]
+) -> Iterator[Worth | None]:
+    for face in faces:
+        if network is None:
+            yield None
+        else:
+            before_each()
+            yield worth(network, face.sizes[network.card.input.size])
 
 
 def _prediction(slot: str, version: str, view: View, row: Sequence[float]) -> Prediction:
@@ -240,13 +289,14 @@ def _prediction(slot: str, version: str, view: View, row: Sequence[float]) -> Pr
     )
 
 
-def _face(face: FoundFace, predictions: list[Prediction], *, crops: bool) -> Face:
+def _face(face: FoundFace, predictions: list[Prediction], worth: Worth | None, *, crops: bool) -> Face:
     return Face(
         box=face.box,
         source="whole_image" if face.score is None else "detected",
         score=face.score,
         crop=_png_url(next(iter(face.sizes.values()))) if crops else None,
         predictions=predictions,
+        worth=worth,
     )
 
 

@@ -25,6 +25,10 @@ class PredictRequest(Wire):
     mask: bool = Field(True, description="Hide from each model the half that it was trained without.")
     detect: Detect = Field(Detect.AUTO, description="Find faces, or take the whole image as the face.")
     crops: bool = Field(False, description="Also return each face as the network reads it, before hiding.")
+    explain: bool = Field(
+        False,
+        description="Also return what each quarter of a face adds to each emotion; null where no model serves `any`.",
+    )
 
 
 class Box(Answer):
@@ -47,6 +51,28 @@ class Prediction(Answer):
     probabilities: dict[str, float] = Field(description=f"Probability of each of {', '.join(LABELS)}; sums to 1.")
 
 
+class Quarters(Answer):
+    """A figure of each quarter of a face, as seen in the picture."""
+
+    top_right: float
+    top_left: float
+    bottom_left: float
+    bottom_right: float
+
+
+class Worth(Answer):
+    """What each quarter of a face adds to each emotion's probability: exact Shapley values of the 16 masked faces."""
+
+    version: str = Field(description="The model in the slot `any`, which read them.", examples=["any/1"])
+    prior: dict[str, float] = Field(
+        description="Probability of each emotion where nothing is seen: its share in the model's training images."
+    )
+    quarters: dict[str, Quarters] = Field(
+        description="Emotion to what the quarters add to its probability, -1 to 1. With the prior they make `whole`."
+    )
+    whole: dict[str, float] = Field(description="Probability of each emotion where all of the face is seen.")
+
+
 class Face(Answer):
     """One face of an image."""
 
@@ -55,6 +81,7 @@ class Face(Answer):
     score: float | None = Field(None, description="The detector's confidence, 0 to 1; none for a whole image.")
     crop: str | None = Field(None, description="Data URL of a grayscale PNG at the network's size, if asked for.")
     predictions: list[Prediction]
+    worth: Worth | None = Field(None, description="What each quarter of the face is worth, if asked for.")
 
 
 class ImageAnswer(Answer):

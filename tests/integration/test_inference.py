@@ -183,6 +183,20 @@ def test_all_models_answer_where_none_is_named(inference_service: RunningInferen
     assert [each.model for each in image.faces[0].predictions] == list(SLOTS)
 
 
+def test_the_quarters_of_a_face_are_told_where_that_is_asked_for(inference_service: RunningInference) -> None:
+    asked = {"images": [data_url(FACE)], "models": ["full"], "detect": "never"}
+    (plain,) = answered(post(inference_service, json=asked)).images[0].faces
+    (face,) = answered(post(inference_service, json={**asked, "explain": True})).images[0].faces
+    form = {"models": "full", "detect": "never", "explain": "true"}
+    (other,) = answered(post(inference_service, data=form, files={"images": FACE})).images[0].faces
+
+    assert plain.worth is None
+    assert face.worth == other.worth
+    assert face.worth is not None
+    assert [prediction.model for prediction in face.predictions] == ["full"]
+    assert set(face.worth.quarters) == set(LABELS)
+
+
 def test_a_large_image_without_a_face_gets_a_note(inference_service: RunningInference) -> None:
     (image,) = answered(post(inference_service, files=files(encode(Image.new("L", (500, 400)), "PNG")))).images
 

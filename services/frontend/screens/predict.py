@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from services.frontend import prediction_view
+from services.frontend import prediction_view, worth_view
 from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
 from services.frontend.picture_source import Picture, choose_picture
@@ -90,4 +90,5 @@ def _show_answer(picture: Picture, answer: PredictAnswer, asked: str, place: st.
             st.caption(image.note)
     if image.faces:
         prediction_view.show_face(image.faces[chosen])
+        worth_view.show_worth(image.faces[chosen], f"{asked}-{chosen}")
         prediction_view.show_caption(answer, image.faces[chosen])

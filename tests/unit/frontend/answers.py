@@ -15,7 +15,16 @@ from shared.preprocessing import InputSpec
 from shared.schemas.datasets import DatasetInfo
 from shared.schemas.jobs import Job, JobProgress, JobRequest, JobState, MetricRow
 from shared.schemas.models import ModelInfo
-from shared.schemas.predictions import Box, Face, ImageAnswer, PredictAnswer, Prediction, Timings
+from shared.schemas.predictions import (
+    Box,
+    Face,
+    ImageAnswer,
+    PredictAnswer,
+    Prediction,
+    Quarters,
+    Timings,
+    Worth,
+)
 
 FOUR_HAPPY = {"full": "happy", "upper": "happy", "lower": "neutral", "left": "happy", "right": "happy"}
 
@@ -47,6 +56,18 @@ def a_face(x: int = 4, labels: Mapping[str, str] = FOUR_HAPPY) -> Face:
     crop = "data:image/png;base64," + base64.b64encode(png()).decode()
     return Face(
         box=Box(x=x, y=4, width=20, height=20), source="detected", score=0.9, crop=crop, predictions=read(labels)
+    )
+
+
+def a_worth(**happy: float) -> Worth:
+    """Return what the quarters of a face add: to `happy` these shares of 1, to all else nothing."""
+    none = dict.fromkeys(("top_right", "top_left", "bottom_left", "bottom_right"), 0.0)
+    prior = dict.fromkeys(LABELS, 1 / 7)
+    return Worth(
+        version="any/1",
+        prior=prior,
+        quarters={label: Quarters(**(none | happy if label == "happy" else none)) for label in LABELS},
+        whole=prior | {"happy": 1 / 7 + sum(happy.values())},
     )
 
 

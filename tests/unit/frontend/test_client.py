@@ -16,7 +16,7 @@ def test_a_prediction_is_asked_with_its_options_and_parsed(gateway: SmallGateway
     with GatewayClient(gateway.url) as client:
         answer = client.predict(image, name="face.png", detect=Detect.NEVER, mask=False)
     assert answer == a_prediction()
-    asked = {"detect": "never", "mask": "false", "crops": "true", "bytes": str(len(image))}
+    asked = {"detect": "never", "mask": "false", "crops": "true", "explain": "true", "bytes": str(len(image))}
     assert gateway.predictions_asked == [asked]
 
 

@@ -1,14 +1,15 @@
 """The page Predict, run by Streamlit, against the small gateway."""
 
+import base64
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from services.frontend import picture_source, prediction_view
+from services.frontend import picture_source, prediction_view, worth_view
 from services.frontend.words import VIEW_NAMES
 
-from .answers import FOUR_HAPPY, a_face, a_prediction, png
+from .answers import FOUR_HAPPY, a_face, a_prediction, a_worth, png
 from .opened import open_app, open_page, says
 from .small_gateway import SmallGateway
 
@@ -63,6 +64,37 @@ def test_of_several_faces_one_is_chosen(gateway: SmallGateway):
     assert "All five models read sad." in says(page)
     assert gateway.count(PREDICTIONS) == 1
     assert not page.exception
+
+
+def test_what_each_quarter_says_is_shown_of_the_chosen_emotion(gateway: SmallGateway):
+    told = a_worth(top_left=0.1, bottom_left=0.3, bottom_right=-0.05)
+    gateway.prediction = a_prediction(a_face().model_copy(update={"worth": told}))
+    page = open_page("predict")
+    assert not page.exception
+    assert "**Happy** has 49 % with all of the face seen, and 14 %, its share" in says(page)
+    halves = page.table[-1].value.to_dict("records")
+    assert halves == [
+        {"Part": "Upper half", "Points": "+10.0"},
+        {"Part": "Lower half", "Points": "+25.0"},
+        {"Part": "Left half", "Points": "+40.0"},
+        {"Part": "Right half", "Points": "−5.0"},
+    ]
+    page.segmented_control[-1].set_value("sad").run()
+    assert "**Sad** has 14 % with all of the face seen" in says(page)
+    assert {row["Points"] for row in page.table[-1].value.to_dict("records")} == {"±0.0"}
+
+
+def test_a_face_is_painted_as_strongly_as_its_quarters_weigh():
+    told = a_worth(top_left=0.5, bottom_left=-0.25)
+    drawn = worth_view.tinted("data:image/png;base64,AA==", told.quarters["happy"], 0.5, "happy")
+    picture = base64.b64decode(drawn.partition("base64,")[2].partition('"')[0]).decode()
+    assert 'fill="#1f5fa8" fill-opacity="0.620"' in picture
+    assert 'fill="#b3500a" fill-opacity="0.310"' in picture
+    assert "top left +50.0, bottom left −25.0" in drawn
+
+
+def test_without_worths_nothing_is_said_of_quarters(gateway: SmallGateway):
+    assert "What each quarter says" not in says(open_page("predict"))
 
 
 def test_the_probabilities_stand_in_a_table_too(gateway: SmallGateway):

@@ -11,6 +11,7 @@ from scripts.draw_faces import draw_face, draw_portrait, three_faces
 from services.inference.decoding import Limits, Picture, decode_text
 from services.inference.detector import Detection, FaceBox, YuNetDetector
 from services.inference.model_store import ModelStore, Served
+from services.inference.network import Network
 from services.inference.prediction import (
     NO_FACE,
     NO_FACE_BUT_READ,
@@ -18,14 +19,18 @@ from services.inference.prediction import (
     find_faces,
     hidden_view,
     predict,
+    prior_of,
     probabilities,
+    worth,
 )
 from shared.labels import LABELS
 from shared.masking import View
 from shared.preprocessing import prepare
 from shared.schemas.predictions import Detect
+from shared.shapley import hidden_of, shapley_values
 from shared.web import ApiError
 from tests.unit.inference.small_models import write_five
+from trainer.evaluation import softmax
 
 DETECTOR = YuNetDetector()
 
@@ -153,3 +158,51 @@ def test_a_crop_is_the_face_as_the_network_reads_it_before_hiding(served: Served
     crop = image.faces[0].crop
     assert crop is not None
     np.testing.assert_array_equal(decode_text(crop, Limits(10_000, 10_000), "crop").gray, np.asarray(face))
+
+
+def test_what_the_quarters_of_a_face_are_worth_makes_the_answer_to_the_whole_face(served: Served) -> None:
+    network = served.networks["any"]
+    asked = Asked(served.choose(["full", "any"]), explain_by=network)
+
+    (image,), _ = predict([lambda: Picture(three_faces())], asked, DETECTOR, max_faces=2)
+
+    assert len(image.faces) == 2
+    for face in image.faces:
+        told = face.worth
+        assert told is not None
+        assert told.version == network.card.id
+        read = next(each for each in face.predictions if each.model == "any")
+        assert told.whole == pytest.approx(read.probabilities, abs=1e-5)
+        for label in LABELS:
+            added = sum(told.quarters[label].model_dump().values())
+            assert told.prior[label] + added == pytest.approx(told.whole[label], abs=1e-6)
+
+
+def test_a_quarter_is_worth_what_showing_it_adds(served: Served) -> None:
+    network = with_counts(served.networks["any"], {label: place + 1 for place, label in enumerate(LABELS)})
+    gray = np.asarray(draw_face("happy", 3).convert("L"))
+
+    told = worth(network, gray)
+
+    assert told.prior == pytest.approx({label: (place + 1) / 28 for place, label in enumerate(LABELS)})
+    outputs = np.empty((16, 7))
+    outputs[0] = [told.prior[label] for label in LABELS]
+    for coalition in range(1, 16):
+        hidden = hidden_of(coalition)
+        logits = network.logits(prepare([gray], [hidden], network.card.input)) / network.card.temperature
+        outputs[coalition] = softmax(logits)[0]
+    values = shapley_values(outputs)
+    for place, name in enumerate(("top_right", "top_left", "bottom_left", "bottom_right")):
+        assert [getattr(told.quarters[label], name) for label in LABELS] == pytest.approx(values[place], abs=1e-5)
+
+
+def test_without_counts_in_its_card_a_network_is_taken_to_have_seen_all_emotions_alike(served: Served) -> None:
+    counts = dict.fromkeys(LABELS[:-1], 5)
+    assert prior_of(with_counts(served.networks["any"], counts).card) == [1 / 7] * 7
+
+
+def with_counts(network: Network, counts: dict[str, int]) -> Network:
+    """Return the network with a card that tells of so many training images."""
+    other = copy(network)
+    other.card = network.card.model_copy(update={"data": {"counts": {"train": counts}}, "temperature": 0.7})
+    return other
