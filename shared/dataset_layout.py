@@ -7,7 +7,7 @@ Three kinds: a zip or a folder with `train/<label>/` and `test/<label>/` (at any
 import csv
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
@@ -82,13 +82,29 @@ def list_images(path: Path) -> list[Entry]:
     Raises:
         DatasetError: not readable, a label folder that is none of the seven emotions, or a missing split or class.
     """
-    entries = [Entry(*place, name) for name in sorted(_names(path)) if (place := _entry(name))]
+    names = sorted(_names(path))
+    entries = [Entry(*place, name) for name in names if (place := _entry(name))]
+    if not entries:
+        raise DatasetError(f"{path.name} holds no images in train/<label>/ and test/<label>/{_instead(names)}.")
     unknown = Counter(f"{entry.split}/{entry.label}" for entry in entries if entry.label not in LABELS)
     if unknown:
         listed = ", ".join(f"{folder} ({count} images)" for folder, count in sorted(unknown.items()))
         raise DatasetError(f"{path.name} has folders that are no emotion: {listed}. Known are {', '.join(LABELS)}.")
     require_complete(path.name, Counter((entry.split, entry.label) for entry in entries))
     return entries
+
+
+def _instead(names: Iterable[str]) -> str:
+    """Return what a zip or folder without a face in its place seems to be, as the end of a sentence."""
+    suffixes = Counter(PurePosixPath(name).suffix.lower() for name in names if not name.endswith("/"))
+    if suffixes[".csv"]:
+        return ": it holds a CSV; unpack that and give the CSV itself"
+    if other := {kind: count for kind, count in suffixes.items() if kind in (".tif", ".tiff", ".gif", ".pgm", ".heic")}:
+        kind, count = max(other.items(), key=lambda item: item[1])
+        return f": {count} files end in {kind}; save them as PNG"
+    if images := sum(suffixes[kind] for kind in IMAGE_SUFFIXES):
+        return f": {images} images lie elsewhere; sort them into folders of these names"
+    return ""
 
 
 def _names(path: Path) -> list[str]:

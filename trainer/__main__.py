@@ -218,7 +218,7 @@ def _command(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.command == "evaluate":
         return _evaluate(arguments, settings.models_dir, settings.threads)
     if arguments.data:
-        settings = settings.model_copy(update={"data_dir": arguments.data.absolute().parent})
+        settings = settings.model_copy(update={"data_dir": arguments.data.parent})
     if arguments.command in study_commands.COMMANDS:
         return study_commands.run(arguments, settings, _given_settings(arguments), _InThisProcess())
     if arguments.command in ("train", "export"):
@@ -260,7 +260,7 @@ def main() -> int:
     """Do what the command line asks; return the exit status."""
     arguments = _parser().parse_args()
     if getattr(arguments, "data", None):
-        arguments.data = arguments.data.expanduser()  # as make gives it
+        arguments.data = arguments.data.expanduser().absolute()  # make gives it with a ~; `.` has no name
     try:
         return _command(arguments, load_settings())
     except ValidationError as error:

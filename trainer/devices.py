@@ -11,6 +11,8 @@ from typing import Final
 import torch
 from torch import nn
 
+from trainer.errors import TrainerError
+
 CHANNELS_LAST: Final = frozenset({"cpu", "cuda", "xpu"})
 """Devices whose convolutions are faster so; Apple's are not, as far as is known."""
 
@@ -51,10 +53,25 @@ class Arithmetic:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device for `auto`, `cpu`, `cuda` or `mps`; auto takes a GPU where there is one."""
+    """Return the device for `auto`, `cpu`, `cuda` or `mps`; auto takes a GPU where there is one.
+
+    Raises:
+        TrainerError: there is no such device here.
+    """
     if name != "auto":
+        if not _is_there(name):
+            raise TrainerError(
+                f"TRAINER_DEVICE is {name}, and this process sees no such GPU: look at the driver, whether the "
+                "container was given the GPU, and whether torch was built for it; or set auto. Then resume the job."
+            )
         return torch.device(name)
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def _is_there(name: str) -> bool:
+    if name == "cuda":
+        return torch.cuda.is_available()
+    return name != "mps" or torch.backends.mps.is_available()
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from shared.preprocessing import resize
 
 SIDE: Final = 12
-ROWS_AT_ONCE: Final = 4096
+MOST_AT_ONCE: Final = 1 << 28
+"""Correlations that are in memory at a time, a gigabyte of them."""
 
 Faces = Sequence[npt.NDArray[np.uint8]]
 Floats = npt.NDArray[np.float32]
@@ -35,8 +36,9 @@ def similarity(faces: Faces, others: Faces) -> Floats:
         return best
     own, theirs = _thumbnails(faces), _thumbnails(others)
     both = np.concatenate([theirs, theirs[:, :, ::-1]]).reshape(-1, SIDE * SIDE)
-    for start in range(0, len(own), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
+    at_once = max(1, MOST_AT_ONCE // len(both))
+    for start in range(0, len(own), at_once):
+        rows = slice(start, start + at_once)
         best[rows] = (own[rows].reshape(-1, SIDE * SIDE) @ both.T).max(axis=1)
     return best.clip(-1, 1)
 

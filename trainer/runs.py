@@ -128,7 +128,8 @@ def follow(run: RunFolder, settings: Settings, stop_asked: Callable[[], bool], g
 
 def _do(run: RunFolder, settings: Settings, hooks: Hooks, group: Group) -> str:
     """Do what the request asks; return the version that it made or measured."""
-    device = group.device(choose_device(settings.device))
+    computes_on = settings.device if run.request().request.kind in TRAINING_KINDS else "cpu"
+    device = group.device(choose_device(computes_on))
     if settings.threads:
         torch.set_num_threads(settings.threads)
     if group.leads:

@@ -40,6 +40,7 @@ def add_commands(commands: Any, add_settings: Callable[[argparse.ArgumentParser]
     for parser in parsers.values():
         parser.add_argument("--data", type=Path, required=True, help="a zip, folder or CSV of FER2013")
     parsers["study"].add_argument("--name", help="what the models' names begin with (default: nothing)")
+    parsers["study"].add_argument("--anew", action="store_true", help="begin from the start, also where one was begun")
     add_settings(parsers["study"])
     for name in ("study-report", "study-verify"):
         parsers[name].add_argument(
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace, settings: Settings, given: dict[str, Any]
     """
     if arguments.command == "study":
         asked = {"kind": "study", "dataset": arguments.data.name, "name": arguments.name, "settings": given}
-        run, end = make_study(JobRequest.model_validate(asked), settings, execute)
+        run, end = make_study(JobRequest.model_validate(asked), settings, execute, anew=arguments.anew)
         if end.state == JobState.FINISHED:
             print(f"report: {run.path / REPORT_DIR}")
         return 0 if end.state == JobState.FINISHED else 1
@@ -133,12 +134,16 @@ def find_or_create(runs_dir: Path, request: JobRequest) -> list[RunFolder]:
     return create_study(runs_dir, request)
 
 
-def make_study(request: JobRequest, settings: Settings, execute: Execute) -> tuple[RunFolder, RunState]:
+def make_study(
+    request: JobRequest, settings: Settings, execute: Execute, *, anew: bool = False
+) -> tuple[RunFolder, RunState]:
     """Do a study's jobs one after the other, skipping those that are done; return the last one tried and its end.
 
-    If one was cancelled, all that have not ended are, so that no worker goes on with them.
+    One that was begun before, with the same settings and a data set of the same name, goes on, unless it is to be
+    `anew`. If one was cancelled, all that have not ended are, so that no worker goes on with them.
     """
-    jobs = find_or_create(settings.runs_dir, request)
+    find = create_study if anew else find_or_create
+    jobs = find(settings.runs_dir, request)
     for run in jobs:
         reopen(run)
         end = execute(run, settings)

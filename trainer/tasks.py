@@ -183,13 +183,25 @@ def _teacher(work: Work, data: Dataset) -> nn.Module | Logits | None:
         return None
     if not request.settings.fixed_teacher:
         with work.stoppable("fetching the teacher's weights"):
-            return MeanOf([load_version(models_dir, name) for name in names])
+            return MeanOf([_teaching(models_dir, name, request.settings.size) for name in names])
     if not work.group.leads:
         work.group.wait()  # the leader asks, and the others read what it has kept
     answers = _fixed_answers(work, data, names)
     if work.group.leads:
         work.group.wait()
     return answers
+
+
+def _teaching(models_dir: Path, name: str, size: int) -> nn.Module:
+    """Return the network of a version that is to see faces as the student does. Raises BaseModelError."""
+    network = load_version(models_dir, name)
+    own = read_card(model_path(models_dir, name), verify=False).input.size
+    if own != size:
+        raise BaseModelError(
+            f"{name} reads faces of {own} pixels, and would teach nonsense on {size}: choose a size of {own}, or a "
+            "fixed teacher, which is asked at its own size."
+        )
+    return network
 
 
 def _fixed_answers(work: Work, data: Dataset, names: Sequence[str]) -> Logits:
@@ -312,10 +324,20 @@ def evaluate_version(work: Work) -> str:
 
 def report_study(work: Work) -> str:
     """Measure the models that a study's trainings made; write study.json and return the whole-face version."""
-    versions = {part.request().step: part.state().model for part in work.run.parts()}
+    versions = {part.request().step: part.state().model or "" for part in work.run.parts()}
+    if missing := [slot for slot in SLOTS if not versions.get(slot)]:
+        raise BaseModelError(
+            f"The study's parts {', '.join(missing)} have not finished, or were deleted. Go on with python -m trainer "
+            "study and the same settings; with --anew it begins from the start."
+        )
     models_dir, threads = work.settings.models_dir, work.settings.threads
-    readers = [open_reader(models_dir, slot, versions.get(slot) or "", threads) for slot in SLOTS]
+    readers = [open_reader(models_dir, slot, versions[slot], threads) for slot in SLOTS]
     data = work.dataset(work.request.settings.size)
+    if other := [reader.card.id for reader in readers if reader.card.data.get("fingerprint") != data.fingerprint]:
+        raise BaseModelError(
+            f"{data.name} holds other images than {', '.join(other)} learnt from: it was changed while the study went "
+            "on. Put the former data back, or begin anew with python -m trainer study --anew."
+        )
     answers = work.answers(faces_to_read(readers, data))
     with work.stoppable("measuring"):
         write_study_report(run_study(readers, data, answers), work.run.path / REPORT_DIR)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from services.gateway.dataset_catalogue import DatasetCatalogue
 from services.gateway.job_messages import STOPPED
@@ -15,6 +15,8 @@ from shared.run_folder import RunFolder
 from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobRequest, JobState
 from shared.schemas.training import FIXED_BY_WEIGHTS, FROM_BASE, IMAGENET
 from shared.web import ApiError
+
+TEACHERS: Final = ("teacher", "second_teacher")
 
 
 class JobChecks:
@@ -108,6 +110,9 @@ class JobChecks:
             raise _invalid(field, f"{model_id} ships no weights, only the exported network; choose another model.")
         if field == "base_model":
             _check_fit(model_id, card.fixed_by_weights, asked)
+        if field in TEACHERS and not asked.settings.fixed_teacher and card.input.size != asked.settings.size:
+            message = f"{model_id} reads faces of {card.input.size} pixels; choose that size, or a fixed teacher."
+            raise _invalid("settings.size", message)
         if field == "ensemble_with":
             self._check_together(card, asked)
 
@@ -121,7 +126,7 @@ class JobChecks:
 
 
 def _needs_weights(field: str, asked: JobRequest) -> bool:
-    if field in ("teacher", "second_teacher"):
+    if field in TEACHERS:
         return not asked.settings.fixed_teacher  # which answers by the file that ships
     return field == "base_model" or (field == "model" and asked.kind == "export")
 

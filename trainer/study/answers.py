@@ -16,6 +16,7 @@ from shared.labels import LABELS
 from shared.masking import Hidden, hidden_quadrants
 from shared.model_folder import Card, model_path, read_card
 from shared.schemas.training import TrainSettings
+from shared.self_test import check
 from shared.shapley import COALITIONS, hidden_of
 from trainer.evaluation import Forward, Logits, logits_of
 from trainer.export import onnx_forward
@@ -46,11 +47,13 @@ def open_reader(models_dir: Path, slot: str, model_id: str, threads: int) -> Rea
     """Return the version's reader, on `threads` CPU threads; 0 for all cores.
 
     Raises:
-        ModelFolderError: there is no such version, or its files are altered.
+        ModelFolderError: there is no such version, its files are altered, or it fails its self-test.
     """
     folder = model_path(models_dir, model_id)
     card = read_card(folder)
-    return Reader(slot, card, onnx_forward(folder / card.file, threads or os.cpu_count() or 1), folder / card.file)
+    forward = onnx_forward(folder / card.file, threads or os.cpu_count() or 1)
+    check(card, forward)
+    return Reader(slot, card, forward, folder / card.file)
 
 
 def split_of(cards: Sequence[Card]) -> dict[str, float]:

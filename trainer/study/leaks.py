@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from shared.dataset_images import FaceImage
+from shared.dataset_images import FaceImage, pixel_digest
 from shared.study import Leaks
 from trainer.duplicates import similarity
 
@@ -21,8 +21,8 @@ def find_leaks(
         training: M such faces, the whole training split, those images too that are left out of training.
         threshold: from this similarity on two images count as nearly the same; the one that training used.
     """
-    known = {(face.shape, face.tobytes()) for face in training}
-    equal = np.array([(face.shape, face.tobytes()) in known for face in test], np.bool_)
+    known = {pixel_digest(face) for face in training}
+    equal = np.array([pixel_digest(face) in known for face in test], np.bool_)
     near = ~equal & (similarity(test, training) >= threshold)
     clean = np.asarray(~(equal | near), np.bool_)
     return clean, Leaks(equal=int(equal.sum()), near=int(near.sum()), similarity=threshold)

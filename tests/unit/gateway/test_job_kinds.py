@@ -362,6 +362,15 @@ def test_a_second_teacher_needs_weights_and_a_first(runs: Runs, folder: Path) ->
     assert runs.start(JobRequest.model_validate(once))[1]
 
 
+def test_a_teacher_reads_faces_of_the_students_size_unless_it_is_asked_at_its_own(runs: Runs) -> None:
+    asked: dict[str, Any] = {"kind": "train", "dataset": "faces.zip", "teacher": "first/1", "settings": {"size": 96}}
+    with pytest.raises(ApiError, match="first/1 reads faces of 48 pixels") as refused:
+        runs.start(JobRequest.model_validate(asked))
+    assert refused.value.field == "settings.size"
+    asked["settings"]["fixed_teacher"] = True
+    assert runs.start(JobRequest.model_validate(asked))
+
+
 def test_an_ensemble_needs_another_version_with_or_without_weights_and_two_sizes(runs: Runs, folder: Path) -> None:
     write_small_model(folder / "models", "3", weights=False)
     asked: dict[str, Any] = {"kind": "export", "dataset": "faces.zip", "model": "first/1", "ensemble_with": "first/3"}

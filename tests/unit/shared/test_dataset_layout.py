@@ -1,5 +1,6 @@
 """FER2013 in every form in which people have it, and what is said of data that cannot be trained on."""
 
+import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -91,6 +92,23 @@ def test_capital_letters_and_every_common_format_are_read(tmp_path: Path) -> Non
     names = [f"{split.title()}/{label.upper()}/0.JPG" for split in SPLITS for label in LABELS]
     more = [f"train/happy/{index}.{suffix}" for index, suffix in enumerate(("jpeg", "bmp", "webp", "PNG"))]
     assert count_images(make_zip(tmp_path / "data.zip", names + more))["train"]["happy"] == 5
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["fer2013/fer2013.csv", "fer2013/README"], ": it holds a CSV; unpack that and give the CSV itself."),
+        (["jaffe/KA.AN1.39.tiff", "jaffe/KA.AN2.40.tiff"], ": 2 files end in .tiff; save them as PNG."),
+        (["faces/happy/1.jpg"], ": 1 images lie elsewhere; sort them into folders of these names."),
+        (["notes.txt"], "."),
+    ],
+)
+def test_a_zip_of_another_layout_is_told_what_it_seems_to_be(tmp_path: Path, names: list[str], words: str) -> None:
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    with pytest.raises(DatasetError, match=re.escape(f"train/<label>/ and test/<label>/{words}") + "$"):
+        list_images(tmp_path / "archive.zip")
 
 
 def test_an_unknown_label_is_named_with_its_number_of_images(tmp_path: Path) -> None:

@@ -132,6 +132,19 @@ def test_a_study_that_is_cancelled_leaves_nothing_for_workers_and_the_same_comma
     assert {job.state().state for job in jobs} == {JobState.FINISHED}
 
 
+def test_a_study_begins_anew_where_that_is_asked_for(tmp_path: Path) -> None:
+    settings = Settings(runs_dir=tmp_path)
+    jobs = create_study(tmp_path, STUDY)
+
+    def execute(run: RunFolder, settings: Settings) -> RunState:
+        run.set_state(RunState(state=JobState.FINISHED, model="full/1"))
+        return run.state()
+
+    study, _ = make_study(STUDY, settings, execute, anew=True)
+    assert study.id not in {job.id for job in jobs}
+    assert {job.state().state for job in jobs} == {JobState.QUEUED}
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from trainer.devices import choose_arithmetic, choose_device, choose_dtype
+from trainer.errors import TrainerError
 
 CPU = torch.device("cpu")
 
@@ -11,6 +12,14 @@ CPU = torch.device("cpu")
 def test_a_named_device_is_taken_and_auto_finds_one() -> None:
     assert choose_device("cpu") == CPU
     assert choose_device("auto").type in ("cpu", "cuda", "mps", "xpu")
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_refused_by_the_variable_that_names_it(name: str) -> None:
+    if torch.accelerator.is_available():
+        pytest.skip("this machine has one")
+    with pytest.raises(TrainerError, match=f"^TRAINER_DEVICE is {name}, and this process sees no such GPU"):
+        choose_device(name)
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,9 @@ def test_two_versions_teach_a_third_and_what_they_answer_is_averaged(
     missing = execution(teacher=first, second_teacher="full/gone", settings=taught)
     assert missing.state == JobState.FAILED
     assert (missing.message or "").startswith("Cannot start from full/gone: ")
+    larger = execution(teacher=first, settings=taught.model_copy(update={"size": one_epoch.size + 8}))
+    assert larger.state == JobState.FAILED
+    assert f"{first} reads faces of {one_epoch.size} pixels" in (larger.message or "")
 
 
 def test_a_version_gets_the_temperature_of_its_validation_images_unless_these_are_too_few(

@@ -1,5 +1,7 @@
 """What a network answered is computed once, kept, and found again, also after a stop."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from shared.errors import SelfTestError
 from shared.masking import View
-from shared.model_folder import read_active
+from shared.model_folder import model_path, read_active
 from shared.shapley import coalition_faces
 from trainer.data import Dataset, load_dataset
 from trainer.errors import Stopped
@@ -113,3 +116,14 @@ def test_a_study_that_was_stopped_goes_on_with_what_is_kept(data: Dataset, reade
         going_on.logits(counted.reader, faces, view)
     assert counted.faces == 2 * len(faces)
     assert sum(told) == 2 * len(faces)  # what was kept counts too, but once
+
+
+def test_a_network_that_does_not_answer_as_its_card_says_is_not_measured(models_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(models_dir, tmp_path / "models")
+    model = read_active(models_dir)["full"]
+    card = model_path(tmp_path / "models", model) / "card.json"
+    told = json.loads(card.read_text())
+    told["self_test"]["full"] = [9.0] * 7
+    card.write_text(json.dumps(told))
+    with pytest.raises(SelfTestError, match=f"{model} fails its self-test"):
+        open_reader(tmp_path / "models", "full", model, 1)

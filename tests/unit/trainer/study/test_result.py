@@ -122,6 +122,11 @@ def test_the_original_figures_ship_with_it() -> None:
     assert set(cells[View.FULL, View.UPPER].class_accuracy) == set(LABELS)
 
 
+def test_a_study_of_other_test_images_is_not_set_beside_the_originals(study: StudyResult) -> None:
+    assert len(INPUTS.labels) != published_results().test_images
+    assert study.published is None
+
+
 def test_models_that_read_other_images_are_refused() -> None:
     broken = dict(INPUTS.logits) | {("upper", View.LEFT): INPUTS.logits["upper", View.LEFT][:-1]}
     with pytest.raises(StudyError, match="same test images"):
