@@ -57,6 +57,7 @@ def test_an_uploaded_portrait_gets_five_answers(stack: RunningStack, page: Page,
     for name in ("Whole face", "Upper half hidden", "Lower half hidden", "Left half hidden", "Right half hidden"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_alt_text("The face:")).to_have_count(5)
+    expect(page.get_by_alt_text("What each quarter adds to")).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_text("Traceback")).to_have_count(0)
 
 
