@@ -17,6 +17,7 @@ import pytest
 from scripts.draw_faces import draw_portrait
 from scripts.processes import free_port
 from scripts.stack_settings import ROOT
+from shared.model_folder import read_active, write_active
 from tests.e2e.running_stack import RunningStack
 
 START_LIMIT_S = 600
@@ -28,6 +29,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, drawn_data
     """Give the stack of `make up`, ready; stop it with Ctrl-C and see that no process is left."""
     folder = tmp_path_factory.mktemp("stack")
     shutil.copytree(models_dir, folder / "models")
+    write_active(folder / "models", {**read_active(models_dir), "any": read_active(models_dir)["full"]})
     shutil.copytree(drawn_dataset, folder / "data" / "drawn")
     ports = {name: free_port() for name in ("GATEWAY", "INFERENCE", "FRONTEND")}
     environment = {
