@@ -39,10 +39,22 @@ def upright(content: bytes) -> Image.Image:
         raise PictureError("This picture cannot be shown; save it as JPEG or PNG and choose it again.") from error
 
 
-def with_boxes(image: Image.Image, boxes: Sequence[Box], chosen: int) -> Image.Image:
-    """Return a copy, at most LONGEST_SIDE pixels, with the boxes drawn and numbered from 1; one of them stands out."""
+def reduced(image: Image.Image) -> Image.Image:
+    """Return a copy of at most LONGEST_SIDE pixels each way."""
     scale = min(1.0, LONGEST_SIDE / max(image.size))
-    shown = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+    return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+
+
+def with_boxes(image: Image.Image, boxes: Sequence[Box], chosen: int, scale: float = 1.0) -> Image.Image:
+    """Return a copy with the boxes drawn and numbered from 1; one of them stands out.
+
+    Args:
+        image: the picture, perhaps reduced.
+        boxes: in pixels of the whole picture.
+        chosen: which stands out.
+        scale: a pixel of the whole picture in pixels of `image`.
+    """
+    shown = image.copy()
     draw = ImageDraw.Draw(shown)
     width = max(2, round(max(shown.size) / 220))
     font = ImageFont.load_default(size=max(12, round(max(shown.size) / 32)))

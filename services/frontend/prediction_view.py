@@ -14,6 +14,9 @@ from shared.schemas.predictions import Face, ImageAnswer, PredictAnswer, Predict
 ANSWER: Final = "prediction"
 """Where a session keeps the last answer, with what was asked."""
 
+SHOWN: Final = "shown-picture"
+"""Where it keeps that answer's picture, as small as it is shown."""
+
 WITHOUT_FACE: Final = (
     "No face was found in this picture. Choose one in which a face is larger, better lit and looks to the camera, or "
     "turn on **The whole image is the face** if the picture shows nothing else."
@@ -41,9 +44,14 @@ def choose_face(image: ImageAnswer, asked: str) -> int:
     return min(chosen or 0, len(image.faces) - 1)
 
 
-def show_picture(content: bytes, image: ImageAnswer, chosen: int) -> None:
-    """Show the upright picture with its faces in numbered boxes."""
-    shown = pictures.with_boxes(pictures.upright(content), [face.box for face in image.faces], chosen)
+def show_picture(content: bytes, image: ImageAnswer, chosen: int, asked: str) -> None:
+    """Show the upright picture with its faces in numbered boxes; it is decoded once for each `asked`."""
+    kept_for, small = st.session_state.get(SHOWN, (None, None))
+    if small is None or kept_for != asked:
+        small = pictures.reduced(pictures.upright(content))
+        st.session_state[SHOWN] = (asked, small)
+    scale = small.width / image.width
+    shown = pictures.with_boxes(small, [face.box for face in image.faces], chosen, scale)
     st.image(pictures.png(shown), width="stretch", alt="The picture, with a box around each face")
 
 

@@ -14,8 +14,8 @@ A **view** says which part of a face is hidden. Halfface asks five models, one f
 without eyes and brows, *Lower half hidden* without a mouth. Left and right are as you see them in the picture. A face
 is found, cut out, made gray and 48 pixels wide; then the view's half is made black. That is all a network reads.
 
-Below them stands **what each quarter says**: how much each quarter of the face adds to the probability of an emotion, by
-the answers of a sixth network, which knows any quarters hidden. It tells what moved that network's answer.
+Below them stands **what each quarter says**: how much each quarter of the face adds to an emotion's probability, by the
+answers of a sixth network, which knows any quarters hidden. It tells what moved that network's answer.
 
 Where the five agree, every half of the face leads to the same answer, which may still be wrong. Where one differs, the
 half that it misses may carry what the others see; or that network errs, since they are five networks.

@@ -83,7 +83,7 @@ def _show_answer(picture: Picture, answer: PredictAnswer, asked: str, place: st.
     image = answer.images[0]
     with place:
         chosen = prediction_view.choose_face(image, asked)
-        prediction_view.show_picture(picture.content, image, chosen)
+        prediction_view.show_picture(picture.content, image, chosen, asked)
         if not image.faces:
             st.warning(prediction_view.WITHOUT_FACE, icon=":material/face_retouching_off:")
         elif image.note:

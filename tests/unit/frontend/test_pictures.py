@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.frontend.pictures import CHOSEN, FACE_SIDE, LONGEST_SIDE, PictureError, decode_crop, enlarged, upright
+from services.frontend.pictures import (
+    CHOSEN,
+    FACE_SIDE,
+    LONGEST_SIDE,
+    PictureError,
+    decode_crop,
+    enlarged,
+    reduced,
+    upright,
+)
 from services.frontend.pictures import with_boxes as draw
 from services.inference.decoding import Limits, decode_bytes
 from shared.schemas.predictions import Box
@@ -78,7 +87,8 @@ def test_a_box_lies_where_the_face_is_and_the_picture_is_left_alone():
 
 
 def test_a_large_picture_is_reduced_and_its_boxes_with_it():
-    shown = draw(Image.new("RGB", (LONGEST_SIDE * 2, 200)), [Box(x=100, y=100, width=60, height=60)], chosen=0)
+    small = reduced(Image.new("RGB", (LONGEST_SIDE * 2, 200)))
+    shown = draw(small, [Box(x=100, y=100, width=60, height=60)], chosen=0, scale=0.5)
     assert shown.size == (LONGEST_SIDE, 100)
     assert shown.getpixel((50, 50)) == CHOSEN
 
