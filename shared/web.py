@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
-from flask import Request, Response, g, jsonify, request, send_from_directory
+from flask import Request, Response, g, json, jsonify, request, send_from_directory
 from pydantic import BaseModel, ValidationError
 from swagger_ui_bundle import swagger_ui_path
 from werkzeug.datastructures import Headers
@@ -27,6 +27,7 @@ from shared.validation import explain
 
 __all__ = [
     "ApiError",
+    "add_msg",
     "configure_json_logs",
     "current_request_id",
     "error_body",
@@ -225,6 +226,14 @@ def _end_request(response: Response) -> Response:
 
 def _forget_request(_error: BaseException | None) -> None:
     REQUEST_ID.set(NO_REQUEST)
+
+
+def add_msg(response: Response) -> Response:
+    """Put the original system's `msg` beside the error; for its two addresses."""
+    if response.status_code >= 400 and response.is_json:
+        answer = response.get_json()
+        response.set_data(json.dumps({"msg": answer["error"]["message"], **answer}))
+    return response
 
 
 def _error_schema() -> dict[str, Any]:

@@ -3,9 +3,7 @@
 import json
 import os
 import platform
-import shlex
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,19 +12,19 @@ from typing import Any, Final, Literal
 import torch
 from torch import nn
 
-from shared.ensembles import ENSEMBLE_WITH, MIRROR_AVERAGE, SIZE_AVERAGE
+from shared.ensembles import MIRROR_AVERAGE, SIZE_AVERAGE
 from shared.files import write_atomically
 from shared.masking import STUDY_VIEWS, View
 from shared.model_comparison import against_serving
 from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, write_model
 from shared.preprocessing import InputSpec
 from shared.run_folder import RunFolder, utc_now
-from shared.schemas.jobs import EXPORT_OPTIONS, JobProgress, JobRequest, MetricRow
-from shared.schemas.training import FIXED_BY_WEIGHTS, IMAGENET, SPLIT, TrainSettings
+from shared.schemas.jobs import JobProgress, JobRequest, MetricRow
 from shared.self_test import known_logits
 from trainer.augmentation import view_mix
 from trainer.checkpoints import save_weights
 from trainer.data import Dataset
+from trainer.descriptions import NO_AVERAGE, average_words, code_revision, command_of, nearly_words
 from trainer.devices import choose_arithmetic
 from trainer.evaluation import Forward, logits_of, measure
 from trainer.export import ExportSettings, export_model, onnx_forward
@@ -45,7 +43,6 @@ INTENDED_USE: Final = (
     "medicine."
 )
 ORIGIN_FILE: Final = "origin.json"
-NO_AVERAGE: Final = "no test-time augmentation"
 FEWEST_FOR_TEMPERATURE: Final = 100
 """Validation images; a network may read each of fewer rightly, and the temperature would make it sure of everything."""
 
@@ -178,57 +175,9 @@ def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:
     }
 
 
-def average_words(training: Mapping[str, Any]) -> str:
-    """Return over what the file of a version with this `training` in its card averages; nothing if it does not."""
-    words = {
-        (True, False): "over a face and its mirror image",
-        (False, True): "over two sizes of a face",
-        (True, True): "over a face and its mirror image, each at two sizes",
-    }
-    over = words.get((bool(training.get(MIRROR_AVERAGE)), bool(training.get(SIZE_AVERAGE))), "")
-    other = training.get(ENSEMBLE_WITH)
-    return f"{over}, the smaller of which the network of {other['id']} reads" if other else over
-
-
-def nearly_words(training: Mapping[str, Any]) -> str:
-    """Return what to say of training images that are nearly test images, after the equal ones, by a card's training."""
-    settings = (training.get("request") or {}).get("settings") or {}
-    similarity = settings.get("duplicate_similarity", TrainSettings.model_fields["duplicate_similarity"].default)
-    return ", or nearly so" if similarity <= 1 else ", but not those that nearly do"
-
-
 def _test_time(training: Mapping[str, Any]) -> str:
     words = average_words(training)
     return f"the file averages {words}, and does nothing else at test time" if words else NO_AVERAGE
-
-
-def command_of(request: JobRequest) -> str:
-    """Return the command that does a training or an export again."""
-    if request.kind == "export":
-        return shlex.join(["python", "-m", "trainer", "export", *_export_words(request)])
-    words = ["python", "-m", "trainer", "train", "--data", f"data/{request.dataset}", "--view", request.view]
-    for option in ("name", "base_model", "teacher", "second_teacher"):
-        if (value := getattr(request, option)) is not None:
-            words += [f"--{option.replace('_', '-')}", value]
-    settings = request.settings.model_dump(exclude_defaults=True)
-    if request.teacher:  # unsaid, it would not be 0
-        settings["distill_weight"] = request.settings.distill_weight
-    if request.base_model not in (None, IMAGENET):  # unsaid, they would be those of its start
-        settings |= request.settings.model_dump(include={*FIXED_BY_WEIGHTS, *SPLIT})
-    return shlex.join([*words, *_options(settings)])
-
-
-def _export_words(request: JobRequest) -> list[str]:
-    asked = request.model_dump(include=set(EXPORT_OPTIONS), exclude_none=True)
-    return [request.model or "", "--data", f"data/{request.dataset}", *_options(asked)]
-
-
-def _options(values: Mapping[str, Any]) -> list[str]:
-    words: list[str] = []
-    for option, value in values.items():
-        named = option.replace("_", "-")
-        words += [f"--{named}" if value else f"--no-{named}"] if isinstance(value, bool) else [f"--{named}", str(value)]
-    return words
 
 
 def best_epoch(rows: list[MetricRow], select: Literal["accuracy", "loss"]) -> MetricRow | None:
@@ -250,13 +199,3 @@ def note_origin(run: RunFolder, device: torch.device) -> None:
             "cores": os.cpu_count(),
         }
         write_atomically(path, json.dumps(origin, indent=1) + "\n")
-
-
-def code_revision() -> str | None:
-    """Return the git revision of the code, with `+changes` if it differs from it; None outside a checkout."""
-    root = Path(__file__).parent.parent
-    try:
-        command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -23,12 +23,13 @@ from shared.schemas.training import IMAGENET, SPLIT
 from shared.schemas.wire import SLOTS
 from shared.study_answers import STUDY_ANSWERS_FILE, write_answers
 from trainer.data import Dataset, load_dataset
+from trainer.descriptions import command_of
 from trainer.distributed import ALONE, Group
 from trainer.errors import BaseModelError, Stopped
 from trainer.evaluation import Logits
 from trainer.export import ExportSettings
 from trainer.network import MeanOf, load_base, load_version, network_of, shape_of
-from trainer.registration import Origin, command_of, describe_training, register
+from trainer.registration import Origin, describe_training, register
 from trainer.settings import Settings
 from trainer.stopping import stoppable
 from trainer.study.answers import BATCH_SIZE, Answers, open_reader, split_of

@@ -13,15 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import requests
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError
 
 from services.gateway.patience import HangsError, wait_for
 from services.gateway.replicas import Replica, Replicas
 from shared.schemas.models import SelfTestAnswer, SelfTestRequest
+from shared.schemas.original import ClassAnswer, ClassData, ClassRequest
 from shared.schemas.predictions import PredictAnswer, PredictRequest
-from shared.schemas.wire import Answer, ErrorAnswer, Health
+from shared.schemas.wire import ErrorAnswer, Health, Slot
 from shared.web import REQUEST_ID_HEADER, SECONDS_LEFT_HEADER, ApiError, current_request_id
 
 CONNECT_TIMEOUT_S: Final = 3.0
@@ -42,24 +43,6 @@ CANNOT_SERVE: Final = frozenset({502, 503})  # what a replica, or a proxy before
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
 _log = logging.getLogger("halfface.gateway.inference")
-
-
-class ClassData(Answer):
-    """What `POST /inference` says of one image."""
-
-    prediction: int = Field(ge=0, le=6, description="The class's index.")
-    label: str | None = None
-    confidence: float | None = None
-    probabilities: dict[str, float] | None = None
-    version: str | None = None
-    source: str | None = None
-
-
-class ClassAnswer(Answer):
-    """The answer of `POST /inference`, as in the original system."""
-
-    msg: str
-    data: ClassData
 
 
 class InferenceClient:
@@ -93,7 +76,7 @@ class InferenceClient:
         """Return the same for a request body of any type that inference takes, passed on unchanged."""
         return self._post("/v1/predict", body, content_type, PredictAnswer)
 
-    def classify(self, image: str, model: str) -> ClassData:
+    def classify(self, image: str, model: Slot) -> ClassData:
         """Return the class of one image by the original system's contract."""
         asked = ClassRequest(image=image, model_name=model)
         return self._post("/inference", _json(asked), "application/json", ClassAnswer).data
@@ -237,13 +220,6 @@ class InferenceClient:
         self._replicas.set_aside(replica, "not ready")
         self._notes.pop(replica, None)
         return reason or "it is not ready"
-
-
-class ClassRequest(BaseModel):
-    """The request of `POST /inference`, as in the original system."""
-
-    image: str
-    model_name: str
 
 
 def _json(asked: BaseModel) -> bytes:

@@ -3,18 +3,18 @@
 Errors carry the original's `msg` beside the one error shape of everything else.
 """
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from apiflask import APIBlueprint
-from flask import Response, json, request
+from flask import request
 from pydantic import BaseModel, Field
 
-from services.gateway.inference_client import ClassData
 from services.gateway.openapi import INFERENCE_ERRORS
 from services.gateway.parts import parts
 from shared.openapi import JSON, inline_schema, request_body
+from shared.schemas.original import ClassData, ClassReading
 from shared.schemas.wire import SLOTS, Answer, Slot
-from shared.web import ApiError
+from shared.web import ApiError, add_msg
 
 blueprint = APIBlueprint("upload", __name__)
 
@@ -26,15 +26,10 @@ class UploadRequest(BaseModel):
     model: Slot = Field(description="The model to ask.", examples=["full"])
 
 
-class UploadData(Answer):
+class UploadData(ClassReading):
     """What the model reads."""
 
     result: str = Field(description="The class's index, as text.", examples=["3"])
-    label: str | None = Field(None, description="The class's name.", examples=["happy"])
-    confidence: float | None = Field(None, description="Its probability, 0 to 1.")
-    probabilities: dict[str, float] | None = Field(None, description="Probability of each emotion.")
-    version: str | None = Field(None, description="The model that answered.")
-    source: str | None = Field(None, description="What was read: a face that was `detected`, or the `whole_image`.")
 
 
 class UploadAnswer(Answer):
@@ -63,16 +58,10 @@ def upload() -> UploadAnswer:
     image, model = _text(body, "image"), _text(body, "model").lower()
     if model not in SLOTS:
         raise _bad("model", f"There is no model '{model[:40]}'; choose one of {', '.join(SLOTS)}.")
-    return UploadAnswer(msg="Success", data=_data(parts().inference.classify(image, model)))
+    return UploadAnswer(msg="Success", data=_data(parts().inference.classify(image, cast(Slot, model))))
 
 
-@blueprint.after_request
-def add_msg(response: Response) -> Response:
-    """Put the original's `msg` beside the error."""
-    if response.status_code >= 400 and response.is_json:
-        answer = response.get_json()
-        response.set_data(json.dumps({"msg": answer["error"]["message"], **answer}))
-    return response
+blueprint.after_request(add_msg)
 
 
 def _data(read: ClassData) -> UploadData:

@@ -4,11 +4,10 @@ Errors carry the original's `msg` beside the one error shape of everything else.
 """
 
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from apiflask import APIBlueprint
-from flask import Response, json, request
-from pydantic import BaseModel, Field
+from flask import request
 
 from services.inference import prediction
 from services.inference.decoding import decode_text
@@ -16,37 +15,11 @@ from services.inference.parts import parts
 from services.inference.refusals import REFUSALS
 from shared.labels import LABEL_INDEX
 from shared.openapi import JSON, inline_schema, request_body
-from shared.schemas.wire import SLOTS, Answer, Slot
-from shared.web import ApiError
+from shared.schemas.original import ClassAnswer, ClassData, ClassRequest
+from shared.schemas.wire import SLOTS
+from shared.web import ApiError, add_msg
 
 blueprint = APIBlueprint("original", __name__)
-
-
-class ClassRequest(BaseModel):
-    """An image and the model to ask."""
-
-    image: str = Field(
-        description="A data URL or base64: JPEG, PNG, WebP or BMP.", examples=["data:image/png;base64,…"]
-    )
-    model_name: Slot = Field(description="The model to ask, in any case.", examples=["full"])
-
-
-class ClassData(Answer):
-    """What the model reads on the largest face."""
-
-    prediction: int = Field(description="The class's index, 0 to 6.", examples=[3])
-    label: str = Field(description="The class's name.", examples=["happy"])
-    confidence: float = Field(description="Its probability, 0 to 1.")
-    probabilities: dict[str, float] = Field(description="Probability of each emotion.")
-    version: str = Field(description="The model that answered.", examples=["full/1"])
-    source: Literal["detected", "whole_image"] = Field(description="A face that was found, or all of it.")
-
-
-class ClassAnswer(Answer):
-    """The original system's answer."""
-
-    msg: str = Field(examples=["Success"])
-    data: ClassData
 
 
 BODY: Final = request_body({JSON: {"schema": inline_schema(ClassRequest)}})
@@ -76,13 +49,7 @@ def inference() -> ClassAnswer:
     return ClassAnswer(msg="Success", data=data)
 
 
-@blueprint.after_request
-def add_msg(response: Response) -> Response:
-    """Put the original's `msg` beside the error."""
-    if response.status_code >= 400 and response.is_json:
-        answer = response.get_json()
-        response.set_data(json.dumps({"msg": answer["error"]["message"], **answer}))
-    return response
+blueprint.after_request(add_msg)
 
 
 def _text(body: Any, name: str, code: str) -> str:

@@ -1,1 +1,4 @@
-"""The study's figures from logits: pure functions, no training, no network. What each means: docs/study.md."""
+"""The study: what the released networks answer, its figures from their logits, its report. No training here.
+
+What each figure means: docs/study.md.
+"""

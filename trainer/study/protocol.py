@@ -17,10 +17,10 @@ from shared.run_folder import utc_now
 from shared.schemas.training import IMAGENET
 from shared.study import Latency, Protocol, StudyModel
 from trainer.data import Dataset
+from trainer.descriptions import NO_AVERAGE, average_words, code_revision, nearly_words
 from trainer.evaluation import Forward
 from trainer.export import onnx_forward
 from trainer.network import build_network, shape_of
-from trainer.registration import NO_AVERAGE, average_words, code_revision, nearly_words
 from trainer.study.answers import Reader
 from trainer.study.bootstrap import RESAMPLES
 

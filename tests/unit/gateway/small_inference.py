@@ -22,6 +22,16 @@ from shared.schemas.predictions import ImageAnswer, PredictAnswer, Timings
 from shared.schemas.wire import Health
 from shared.web import SECONDS_LEFT_HEADER, ApiError, current_request_id, make_app
 
+HAPPY = {
+    "prediction": 3,
+    "label": "happy",
+    "confidence": 0.7,
+    "probabilities": {"happy": 0.7, "sad": 0.3},
+    "version": "full/1",
+    "source": "detected",
+}
+"""What it reads by the original's interface."""
+
 
 class _QuietHandler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: object) -> None:
@@ -106,7 +116,7 @@ def small_app(told: SmallInference) -> APIFlask:
     @app.post("/inference")
     def inference() -> Response | dict[str, object]:
         remember()
-        return behave(request.get_json()["image"]) or {"msg": "Success", "data": {"prediction": 3, "label": "happy"}}
+        return behave(request.get_json()["image"]) or {"msg": "Success", "data": HAPPY}
 
     @app.post("/v1/self-test")
     def self_test() -> dict[str, object]:

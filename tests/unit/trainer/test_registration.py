@@ -14,10 +14,11 @@ from shared.schemas.training import TrainSettings
 from tests.unit.gateway.folders import write_small_model
 from trainer.__main__ import _export_request, _parser, _request
 from trainer.data import Dataset
+from trainer.descriptions import command_of
 from trainer.errors import Stopped
 from trainer.export import ExportSettings
 from trainer.network import build_network
-from trainer.registration import ORIGIN_FILE, Origin, command_of, describe_training, note_origin, register
+from trainer.registration import ORIGIN_FILE, Origin, describe_training, note_origin, register
 
 FIGURES = [(1.5, 0.50), (1.2, 0.61), (1.1, 0.60), (1.3, 0.61)]
 """Loss and accuracy of four epochs."""
