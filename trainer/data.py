@@ -5,7 +5,7 @@ label one is kept. The validation part is then taken from the training split by 
 it is the same on every machine and in whatever form the data comes; one that is nearly a training image becomes one.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from shared.errors import DatasetError
 from shared.labels import LABEL_INDEX, LABELS
 from shared.preprocessing import resize
 from shared.study import Leaks
-from trainer.duplicates import similarity
+from trainer.duplicates import closest, thumbnails
 from trainer.study.leaks import find_leaks, with_copies
 
 Faces = npt.NDArray[np.uint8]
@@ -96,12 +96,13 @@ def load_dataset(
     Raises:
         DatasetError: missing, incomplete, or with images that cannot be read (named, with their number).
     """
-    images = list(read_images(path))
+    images, likeness = _read(path, size)
     test = [image for image in images if image.split == "test"]
     all_train = [image for image in images if image.split == "train"]
-    clean, leaks = find_leaks([image.face for image in test], [image.face for image in all_train], duplicate_similarity)
-    candidates, left_out = _apart_from(test, all_train, duplicate_similarity)
-    train, validation = _split(candidates, validation_share, duplicate_similarity)
+    test_digests, train_digests = ([image.digest for image in part] for part in (test, all_train))
+    clean, leaks = find_leaks(test_digests, train_digests, likeness.of(test, all_train), duplicate_similarity)
+    candidates, left_out = _apart_from(test, all_train, likeness, duplicate_similarity)
+    train, validation = _split(candidates, validation_share, likeness, duplicate_similarity)
     lost = [label for label in LABELS if all(image.label != label for image in train)]
     if lost:
         raise DatasetError(
@@ -114,7 +115,7 @@ def load_dataset(
         validation=part_of(validation, size),
         test=part_of(test, size),
         clean=clean,
-        test_digests=tuple(image.digest for image in test),
+        test_digests=tuple(test_digests),
         leaks=with_copies(leaks, images, asdict(left_out)),
         left_out=left_out,
         fingerprint=fingerprint(images),
@@ -122,16 +123,48 @@ def load_dataset(
     )
 
 
-def _apart_from(test: list[FaceImage], train: list[FaceImage], threshold: float) -> tuple[list[FaceImage], LeftOut]:
+class _Likeness:
+    """How similar images are, by the thumbnails of the pictures as they were read; equal images share theirs."""
+
+    def __init__(self) -> None:
+        self._thumbnails: dict[str, npt.NDArray[np.float32]] = {}
+
+    def note(self, image: FaceImage) -> None:
+        """Keep an image's thumbnail."""
+        if image.digest not in self._thumbnails:
+            self._thumbnails[image.digest] = thumbnails([image.face])[0]
+
+    def of(self, images: list[FaceImage], others: list[FaceImage]) -> npt.NDArray[np.float32]:
+        """Return how similar each image is to that of `others` which is most like it: see `similarity`."""
+        return closest(self._stacked(images), self._stacked(others))
+
+    def _stacked(self, images: list[FaceImage]) -> npt.NDArray[np.float32]:
+        return np.array([self._thumbnails[image.digest] for image in images], np.float32)
+
+
+def _read(path: Path, size: int) -> tuple[list[FaceImage], _Likeness]:
+    """Return the images, at `size` x `size` pixels: whole photographs would fill the memory; and their likeness."""
+    images, likeness = [], _Likeness()
+    for image in read_images(path):
+        likeness.note(image)
+        images.append(replace(image, face=resize(image.face, size)))
+    return images, likeness
+
+
+def _apart_from(
+    test: list[FaceImage], train: list[FaceImage], likeness: _Likeness, threshold: float
+) -> tuple[list[FaceImage], LeftOut]:
     """Return the images of `train` that are no copy of a test image nor of one before them with the same label."""
     digests = {image.digest for image in test}
     unequal = [image for image in train if image.digest not in digests]
-    apart = [image for image, near in zip(unequal, _similarity(unequal, test) >= threshold, strict=True) if not near]
+    apart = [image for image, near in zip(unequal, likeness.of(unequal, test) >= threshold, strict=True) if not near]
     kept = list({(image.digest, image.label): image for image in apart}.values())
     return kept, LeftOut(len(train) - len(unequal), len(unequal) - len(apart), len(apart) - len(kept))
 
 
-def _split(images: list[FaceImage], share: float, threshold: float) -> tuple[list[FaceImage], list[FaceImage]]:
+def _split(
+    images: list[FaceImage], share: float, likeness: _Likeness, threshold: float
+) -> tuple[list[FaceImage], list[FaceImage]]:
     """Return (training, validation): what is held out and nearly a training image becomes one, and what is nearly that.
 
     Of a class of which all that are left would, they stay held out.
@@ -142,16 +175,12 @@ def _split(images: list[FaceImage], share: float, threshold: float) -> tuple[lis
     near, held = np.zeros(len(validation), dtype=bool), np.ones(len(validation), dtype=bool)
     newest = train
     while newest:
-        near |= _similarity(validation, newest) >= threshold
+        near |= likeness.of(validation, newest) >= threshold
         apart = {image.label for image, keeps in zip(validation, held & ~near, strict=True) if keeps}
         moves = held & near & np.array([image.label in apart for image in validation], dtype=bool)
         newest = [image for image, is_moved in zip(validation, moves, strict=True) if is_moved]
         train, held = [*train, *newest], held & ~moves
     return train, [image for image, keeps in zip(validation, held, strict=True) if keeps]
-
-
-def _similarity(images: list[FaceImage], others: list[FaceImage]) -> npt.NDArray[np.float32]:
-    return similarity([image.face for image in images], [image.face for image in others])
 
 
 def validation_digests(images: list[FaceImage], share: float) -> set[str]:

@@ -31,11 +31,15 @@ def similarity(faces: Faces, others: Faces) -> Floats:
     Returns:
         float32 (N,), -1 to 1: the highest Pearson correlation of the thumbnails. A face of one gray alone is like none.
     """
-    best: Floats = np.full(len(faces), -1.0, np.float32)
-    if len(faces) == 0 or len(others) == 0:
+    return closest(thumbnails(faces), thumbnails(others))
+
+
+def closest(own: Floats, others: Floats) -> Floats:
+    """Return the same for thumbnails, (N, 12, 12) and (M, 12, 12), as `thumbnails` gives them."""
+    best: Floats = np.full(len(own), -1.0, np.float32)
+    if len(own) == 0 or len(others) == 0:
         return best
-    own, theirs = _thumbnails(faces), _thumbnails(others)
-    both = np.concatenate([theirs, theirs[:, :, ::-1]]).reshape(-1, SIDE * SIDE)
+    both = np.concatenate([others, others[:, :, ::-1]]).reshape(-1, SIDE * SIDE)
     at_once = max(1, MOST_AT_ONCE // len(both))
     for start in range(0, len(own), at_once):
         rows = slice(start, start + at_once)
@@ -43,9 +47,9 @@ def similarity(faces: Faces, others: Faces) -> Floats:
     return best.clip(-1, 1)
 
 
-def _thumbnails(faces: Faces) -> Floats:
+def thumbnails(faces: Faces) -> Floats:
     """Return float32 (N, 12, 12) with mean 0 and norm 1 each; all 0 where a face has one gray alone."""
-    small = np.stack([resize(face, SIDE) for face in faces]).astype(np.float32)
+    small = np.array([resize(face, SIDE) for face in faces], np.float32).reshape(-1, SIDE, SIDE)
     small -= small.mean(axis=(1, 2), keepdims=True)
     norm = np.linalg.norm(small, axis=(1, 2), keepdims=True)
     np.divide(small, norm, out=small, where=norm > 0)  # where the norm is 0, so is the thumbnail

@@ -6,24 +6,24 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from shared.dataset_images import FaceImage, pixel_digest
+from shared.dataset_images import FaceImage
 from shared.study import Leaks
-from trainer.duplicates import similarity
 
 
 def find_leaks(
-    test: Sequence[npt.NDArray[np.uint8]], training: Sequence[npt.NDArray[np.uint8]], threshold: float
+    test: Sequence[str], training: Sequence[str], nearest: npt.NDArray[np.float32], threshold: float
 ) -> tuple[npt.NDArray[np.bool_], Leaks]:
     """Return which test images are clean, bool (N,), and how many are not.
 
     Args:
-        test: N faces, each uint8 (H, W).
-        training: M such faces, the whole training split, those images too that are left out of training.
+        test: the digests of N images.
+        training: those of the whole training split, of those images too that are left out of training.
+        nearest: float32 (N,), how similar the most similar training image is (see `trainer.duplicates.similarity`).
         threshold: from this similarity on two images count as nearly the same; the one that training used.
     """
-    known = {pixel_digest(face) for face in training}
-    equal = np.array([pixel_digest(face) in known for face in test], np.bool_)
-    near = ~equal & (similarity(test, training) >= threshold)
+    known = set(training)
+    equal = np.array([digest in known for digest in test], np.bool_)
+    near = ~equal & (nearest >= threshold)
     clean = np.asarray(~(equal | near), np.bool_)
     return clean, Leaks(equal=int(equal.sum()), near=int(near.sum()), similarity=threshold)
 

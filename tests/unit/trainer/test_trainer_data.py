@@ -196,18 +196,18 @@ def test_what_is_nearly_an_image_that_stays_held_out_stays_too_and_a_class_keeps
     """Of the sad ones all are nearly training images; the happy one is like one of these, the angry are a chain."""
     likes = {"t": {"s1", "s2", "a1"}, "s1": {"h1"}, "a1": {"a2"}}
 
-    def similarity_of(images: list[FaceImage], others: list[FaceImage]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-        like = {name for other in others for name in likes.get(other.name, set())}
-        return np.array([image.name in like for image in images], np.float32)
+    class Likeness:
+        def of(self, images: list[FaceImage], others: list[FaceImage]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+            like = {name for other in others for name in likes.get(other.name, set())}
+            return np.array([image.name in like for image in images], np.float32)
 
     def image(name: str, label: str) -> FaceImage:
         return FaceImage("train", label, name, np.zeros((1, 1), np.uint8), name)
 
     held_out = [image("s1", "sad"), image("s2", "sad"), image("h1", "happy"), image("h2", "happy")]
     held_out += [image("a1", "angry"), image("a2", "angry")]
-    monkeypatch.setattr(data_module, "_similarity", similarity_of)
     monkeypatch.setattr(data_module, "validation_digests", lambda images, share: {each.digest for each in held_out})
-    train, validation = data_module._split([image("t", "fear"), *held_out], 0.5, 0.9)
+    train, validation = data_module._split([image("t", "fear"), *held_out], 0.5, Likeness(), 0.9)
     assert [each.name for each in train] == ["t", "a1"]
     assert [each.name for each in validation] == ["s1", "s2", "h1", "h2", "a2"]
 
