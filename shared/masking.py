@@ -39,17 +39,6 @@ QUADRANTS: Final[dict[View, frozenset[int]]] = {
 }
 """The quadrants that each view hides."""
 
-FLIPPED: Final[dict[View, View]] = {
-    View.FULL: View.FULL,
-    View.UPPER: View.UPPER,
-    View.LOWER: View.LOWER,
-    View.LEFT: View.RIGHT,
-    View.RIGHT: View.LEFT,
-    View.DIAGONAL: View.TRANSDIAGONAL,
-    View.TRANSDIAGONAL: View.DIAGONAL,
-}
-"""The view that a view becomes when the image is mirrored."""
-
 _MIRRORED: Final = {1: 2, 2: 1, 3: 4, 4: 3}
 
 

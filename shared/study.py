@@ -21,6 +21,16 @@ STUDY_FILE: Final = "study.json"
 CURVE_POINTS: Final = 60
 """The most points that a curve is thinned to."""
 
+AREA_RESAMPLES: Final = 500
+"""Of the resamples, the first so many are behind areas under curves, which cost more: the chance error of an interval's
+end is then about a sixteenth of its half width."""
+
+UNDAMAGED: Final = "none"
+"""In place of a corruption's name: the faces as they are, at severity 0."""
+
+NATIVE_PIXELS: Final = 48.0
+"""A side of FER2013's faces: where undamaged ones stand among lower resolutions."""
+
 Rounded = Annotated[float, AfterValidator(lambda value: round(value, 4)), Field(allow_inf_nan=False)]
 """A finite number, kept to four digits after the point."""
 
@@ -356,6 +366,13 @@ class StudyResult(Frozen):
         """Return the cell of a model and a view, or None if it was not measured."""
         wanted = (trained_on, evaluated_on, subset)
         return next((cell for cell in self.cells if (cell.trained_on, cell.evaluated_on, cell.subset) == wanted), None)
+
+    def published_cell(self, trained_on: str, evaluated_on: str) -> PublishedCell | None:
+        """Return a cell as the original study published it, or None."""
+        cells = self.published.cells if self.published else ()
+        return next(
+            (cell for cell in cells if (cell.trained_on, cell.evaluated_on) == (trained_on, evaluated_on)), None
+        )
 
 
 def write_study(study: StudyResult, path: Path) -> None:

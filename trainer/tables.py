@@ -82,7 +82,7 @@ def _diagonal(study: StudyResult, name: str) -> list[str]:
     lines = [f"| {' | '.join(head)} |", f"|---|---|{'---:|' * (len(head) - 2)}"]
     for view in STUDY_VIEWS:
         ours = _figure(study.cell(view.value, view.value), name)
-        theirs = _published(study, view, view)
+        theirs = study.published_cell(view, view)
         original: float | None = getattr(theirs, name) if theirs else None
         known = knowing_copies(study, view.value, view.value)
         cells = [
@@ -118,11 +118,6 @@ def _count_above(study: StudyResult) -> str:
 
 def _cells(study: StudyResult) -> tuple[PublishedCell, ...]:
     return study.published.cells if study.published else ()
-
-
-def _published(study: StudyResult, trained_on: View, evaluated_on: View) -> PublishedCell | None:
-    wanted = (trained_on, evaluated_on)
-    return next((cell for cell in _cells(study) if (cell.trained_on, cell.evaluated_on) == wanted), None)
 
 
 def _figure(cell: Cell | None, name: str) -> Estimate | None:

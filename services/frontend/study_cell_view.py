@@ -50,7 +50,7 @@ def _emotions(study: StudyResult, cell: Cell) -> None:
         persist_state="session",
     )
     figures = {each.label: _class_figure(each, name) for each in cell.classes}
-    theirs = study_figures.published_cell(study, cell.trained_on, cell.evaluated_on) if name == "accuracy" else None
+    theirs = study.published_cell(cell.trained_on, cell.evaluated_on) if name == "accuracy" else None
     chart = study_charts.emotions(
         {str(label): figure for label, figure in figures.items()},
         {str(label): share for label, share in theirs.class_accuracy.items()} if theirs else {},

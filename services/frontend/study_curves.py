@@ -11,13 +11,20 @@ from services.frontend.study_palette import ACCENT, GREY, MEAN_COLOUR, MODEL_COL
 from services.frontend.study_tables import damage_kinds, points_of
 from services.frontend.study_words import NAMES, hundredths, interval
 from shared.schemas.wire import SLOTS
-from shared.study import Calibration, Corruption, Curve, Estimate, Recovery, Robustness, RobustnessPoint
+from shared.study import (
+    NATIVE_PIXELS,
+    UNDAMAGED,
+    Calibration,
+    Corruption,
+    Curve,
+    Estimate,
+    Recovery,
+    Robustness,
+    RobustnessPoint,
+)
 
 MEAN_DASHES: Final = {"macro": [4, 2, 1, 2], "micro": [6, 3], "weighted": [2, 2]}
 """All means are dashed, since their gray is close to that of the emotion neutral."""
-UNDAMAGED: Final = "Undamaged"
-NATIVE_PIXELS: Final = 48.0
-"""A side of FER2013's faces: where undamaged ones stand among lower resolutions."""
 NARROW: Final[dict[str, Any]] = {"labelLimit": 150, "labelPadding": 8, "labelOffset": -6}
 """Room for names of two lines, on a phone too; their middle beside what they name."""
 PERCENT: Final = alt.Axis(format="%", tickCount=5)
@@ -119,9 +126,9 @@ def robustness_curve(corruption: Corruption, points: Sequence[RobustnessPoint]) 
     backwards = corruption.severities[0] > corruption.severities[-1]
     whole = {"severity": NATIVE_PIXELS if backwards else 0.0}
     rows = [
-        _point(point) | (whole if point.corruption == "none" else {})
+        _point(point) | (whole if point.corruption == UNDAMAGED else {})
         for point in points
-        if point.corruption in ("none", corruption.name)
+        if point.corruption in (UNDAMAGED, corruption.name)
     ]
     axis = alt.Axis(title=corruption.unit[:1].upper() + corruption.unit[1:], tickCount=6)
     return (
@@ -139,7 +146,7 @@ def robustness_curve(corruption: Corruption, points: Sequence[RobustnessPoint]) 
 
 def robustness_dots(corruptions: Sequence[Corruption], points: Sequence[RobustnessPoint]) -> Chart:
     """Return the accuracy of each model under damage of one severity, with intervals, beside undamaged faces."""
-    titles = {"none": UNDAMAGED, **{corruption.name: corruption.title for corruption in corruptions}}
+    titles = {UNDAMAGED: "Undamaged", **{corruption.name: corruption.title for corruption in corruptions}}
     rows = [{**_point(point), "damage": titles[point.corruption]} for point in points if point.corruption in titles]
     axis = names_axis(**NARROW, labelExpr=_two_lines(titles.values()))
     base = alt.Chart(inline(rows)).encode(

@@ -34,18 +34,12 @@ def our_grid(study: StudyResult, name: str, subset: str = Subset.ALL) -> Grid:
     return grid
 
 
-def published_cell(study: StudyResult, model: str, view: str) -> PublishedCell | None:
-    """Return a cell as the original study published it, or None."""
-    cells = study.published.cells if study.published else ()
-    return next((cell for cell in cells if (cell.trained_on, cell.evaluated_on) == (model, view)), None)
-
-
 def published_grid(study: StudyResult, name: str) -> Grid:
     """Return the published figures of the five models that the original study had, on all its test images."""
     grid: Grid = {}
     for model in STUDY_VIEWS:
         for view in STUDY_VIEWS:
-            cell = published_cell(study, model, view) if name in PUBLISHED_FIGURES else None
+            cell = study.published_cell(model, view) if name in PUBLISHED_FIGURES else None
             grid[model.value, view.value] = Estimate(value=getattr(cell, name)) if cell else None
     return grid
 

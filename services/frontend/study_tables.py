@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from services.frontend.study_words import NAMES, WHOLE_FACES, signed, with_interval
 from shared.masking import View
-from shared.study import Estimate, Robustness, RobustnessPoint, Shapley
+from shared.study import UNDAMAGED, Estimate, Robustness, RobustnessPoint, Shapley
 
 
 def damage_rows(damage: Robustness) -> list[dict[str, str]]:
@@ -23,7 +23,7 @@ def damage_rows(damage: Robustness) -> list[dict[str, str]]:
 def damage_of_rows(damage: Robustness, model: str) -> list[dict[str, str]]:
     """Return the same of one model, with macro F1 and with what it loses or gains beside undamaged faces."""
     points = points_of(damage, model)
-    whole = points.get(("none", 0.0))
+    whole = points.get((UNDAMAGED, 0.0))
     return [
         {
             "Damage": title,
@@ -40,12 +40,12 @@ def damage_of_rows(damage: Robustness, model: str) -> list[dict[str, str]]:
 def _compares(point: RobustnessPoint) -> bool:
     """Return whether a point stands beside undamaged faces: damaged, and the same half hidden as there."""
     hides_a_half = point.corruption in set(View)
-    return point.corruption != "none" and (point.model in WHOLE_FACES or not hides_a_half)
+    return point.corruption != UNDAMAGED and (point.model in WHOLE_FACES or not hides_a_half)
 
 
 def damage_kinds(damage: Robustness) -> Iterator[tuple[str, float, str, str]]:
     """Yield each damage and severity, the undamaged faces first: name, severity, title, the severity in words."""
-    yield "none", 0.0, "Undamaged", ""
+    yield UNDAMAGED, 0.0, "Undamaged", ""
     for each in damage.corruptions:
         for level in each.severities:
             yield each.name, level, each.title, severity_words(level, each.unit) if len(each.severities) > 1 else ""

@@ -7,7 +7,7 @@ from typing import Final
 
 from shared.copies import knowing_copies
 from shared.labels import LABELS
-from shared.study import Estimate, Hypothesis, Leaks, PairedTest, StudyModel, StudyResult, Subset
+from shared.study import AREA_RESAMPLES, Estimate, Hypothesis, Leaks, PairedTest, StudyModel, StudyResult, Subset
 
 NAMES: Final = {
     "full": "Whole face",
@@ -82,9 +82,6 @@ LEFT_OUT: Final = {
 """Why a training image was not trained on."""
 
 SMALLEST_P: Final = 0.001
-
-AREA_RESAMPLES: Final = 500
-"""The trainer's number of that name: of the resamples, the first so many are behind areas under curves."""
 
 Z_95: Final = 1.96
 

@@ -12,9 +12,6 @@ import numpy.typing as npt
 from shared.study import Estimate
 
 RESAMPLES: Final = 2000
-AREA_RESAMPLES: Final = 500
-"""Resamples behind the intervals of areas under curves, which cost more: the chance error of an end is then about a
-sixteenth of the interval's half width."""
 
 LEVEL: Final = 0.95
 

@@ -1,16 +1,22 @@
 """The rest of a study's page: recovery, agreement, damage, quadrants, speed, tests, protocol. HTML as text."""
 
 from html import escape
-from typing import Final
 
 from shared.schemas.wire import SLOTS
-from shared.study import Agreement, Corruption, Estimate, RobustnessPoint, StudyResult, Subset
-from trainer.study.bootstrap import AREA_RESAMPLES
+from shared.study import (
+    AREA_RESAMPLES,
+    NATIVE_PIXELS,
+    UNDAMAGED,
+    Agreement,
+    Corruption,
+    Estimate,
+    RobustnessPoint,
+    StudyResult,
+    Subset,
+)
 from trainer.study.html_parts import figure, folded, percent, table
 from trainer.study.svg import Line, chart
 
-UNDAMAGED: Final = "none"
-NATIVE_PIXELS: Final = 48.0
 """A side of FER2013's faces: where undamaged ones stand among lower resolutions."""
 
 

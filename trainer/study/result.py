@@ -9,6 +9,7 @@ import numpy as np
 from shared.masking import STUDY_VIEWS, View
 from shared.schemas.wire import SLOTS
 from shared.study import (
+    UNDAMAGED,
     Agreement,
     Cell,
     Estimate,
@@ -38,7 +39,6 @@ from trainer.study.recovery import recovery
 from trainer.study.shapley_tables import shapley_table
 
 PUBLISHED_FILE: Final = Path(__file__).with_name("original_results.json")
-UNDAMAGED: Final = "none"
 
 
 def published_results() -> Published:

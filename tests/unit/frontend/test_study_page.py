@@ -10,7 +10,6 @@ from shared.copies import knowing_copies
 from shared.study import Leaks, StudyResult
 from shared.study_mistakes import Mistake, MistakeList, MistakesQuery
 from tests.study_example import example_study
-from trainer.study.bootstrap import AREA_RESAMPLES
 
 from .opened import open_page, says
 from .small_gateway import SmallGateway
@@ -81,7 +80,6 @@ def test_intervals_of_areas_are_told_to_use_fewer_resamples(example: StudyResult
     words = study_words.protocol_rows(example)["Intervals"]
     assert "2,000 bootstrap resamples" in words
     assert "of areas under curves (AUC, average precision) the first 500." in words
-    assert study_words.AREA_RESAMPLES == AREA_RESAMPLES
 
 
 def test_the_protocol_tells_what_training_on_copies_could_give(example: StudyResult) -> None:
