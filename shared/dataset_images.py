@@ -4,6 +4,7 @@
 study's readers got wrong.
 """
 
+import errno
 import hashlib
 import io
 import zipfile
@@ -94,7 +95,7 @@ def _read_files(path: Path, split: str | None) -> Iterator[FaceImage]:
     try:
         for entry in entries:
             try:
-                content = archive.read(entry.name) if archive else _content(path.parent, entry.name)
+                content = _content(archive or path.parent, entry.name)
                 yield _image(entry.split, entry.label, entry.name, _decode(content))
             except UNREADABLE:
                 unreadable.append(entry)
@@ -105,10 +106,13 @@ def _read_files(path: Path, split: str | None) -> Iterator[FaceImage]:
         raise DatasetError(_unreadable(path.name, unreadable))
 
 
-def _content(folder: Path, name: str) -> bytes:
+def _content(container: zipfile.ZipFile | Path, name: str) -> bytes:
+    """Return a file of a zip or below a folder. Raises UnreadableDatasetError if the disk does not give it."""
     try:
-        return (folder / name).read_bytes()
+        return container.read(name) if isinstance(container, zipfile.ZipFile) else (container / name).read_bytes()
     except OSError as error:
+        if error.errno == errno.EINVAL:  # a place before the zip's beginning: the zip is damaged
+            raise
         raise cannot_be_read(name, error) from error
 
 

@@ -5,6 +5,7 @@ adds its views, and raises `ApiError` for every refusal.
 """
 
 import logging
+import math
 import re
 import time
 import uuid
@@ -34,11 +35,13 @@ __all__ = [
     "json_log_config",
     "make_app",
     "parse",
+    "seconds_left",
 ]
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 SECONDS_LEFT_HEADER: Final = "X-Seconds-Left"
-"""In which the gateway tells inference how long it waits, so that no answer is worked on that nobody will read."""
+"""In which the gateway tells inference how long it waits, so that no answer is worked on that nobody will read. It is
+counted from when a thread takes the request: one that waited for a thread may be worked on longer."""
 DEFAULT_MAX_REQUEST_BYTES: Final = 32 << 20
 MAX_FORM_PARTS: Final = 200
 MOST_ENTRIES: Final = 1000
@@ -117,6 +120,14 @@ class JsonRequest(Request):
 def current_request_id() -> str:
     """Return the id of the request that is being answered; `-` outside of one."""
     return REQUEST_ID.get()
+
+
+def seconds_left() -> float:
+    """Return how long the caller waits for an answer to this request; for ever if it does not say."""
+    try:
+        return float(request.headers.get(SECONDS_LEFT_HEADER, "inf"))
+    except ValueError:
+        return math.inf
 
 
 def error_body(code: str, message: str, field: str | None = None) -> dict[str, Any]:

@@ -123,14 +123,16 @@ def _count(text: str) -> int:
 
 
 def find_or_create(runs_dir: Path, request: JobRequest) -> list[RunFolder]:
-    """Return the jobs of this study: those of an earlier start that has not finished, or new ones."""
+    """Return the jobs of this study: those of its last start, if that can still be finished, or new ones."""
     for run in RunFolder.all(runs_dir):
         try:
-            is_open = run.request().request == request and run.state().state != JobState.FINISHED
+            if run.request().request != request:
+                continue
+            parts, has_finished = run.parts(), run.state().state == JobState.FINISHED
+            can_go_on = not has_finished and len(parts) == len(run.request().after)
         except RunFolderError:  # a folder that cannot be read, of this study or of anything else
             continue
-        if is_open:
-            return [*run.parts(), run]
+        return [*parts, run] if can_go_on else create_study(runs_dir, request)
     return create_study(runs_dir, request)
 
 

@@ -328,8 +328,8 @@ def report_study(work: Work) -> str:
     versions = {part.request().step: part.state().model or "" for part in work.run.parts()}
     if missing := [slot for slot in SLOTS if not versions.get(slot)]:
         raise BaseModelError(
-            f"The study's parts {', '.join(missing)} have not finished, or were deleted. Go on with python -m trainer "
-            "study and the same settings; with --anew it begins from the start."
+            f"The study's parts {', '.join(missing)} have not finished, or were deleted. python -m trainer study with "
+            "the same settings goes on, or begins anew where a part is gone."
         )
     models_dir, threads = work.settings.models_dir, work.settings.threads
     readers = [open_reader(models_dir, slot, versions[slot], threads) for slot in SLOTS]

@@ -65,6 +65,11 @@ class RunWorker(Worker):
         """Whether a signal asked it to end."""
         return self._shutdown_requested_date is not None
 
+    def stop_listening(self) -> None:
+        """End the thread that listens to the queue, where the worker could not say that it ends."""
+        if self.pubsub_thread:
+            self.pubsub_thread.stop()
+
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Give a sign of life; be listed again, if another worker took this one for dead while the queue was away."""
         super().heartbeat(timeout, pipeline)
@@ -170,16 +175,22 @@ def work(settings: Settings) -> int:
     worker: RunWorker | None = None
     try:
         while True:
+            former = worker
             try:
                 worker = make_worker(settings, connection)
+                if former and former.has_been_stopped:  # meanwhile: signals were still its own
+                    return 0
                 worker.work(logging_level="WARNING", with_scheduler=False)  # its INFO tells of every look at the queue
             except RedisError as error:
                 log.error("%s", _trouble_with_queue(error))
                 if worker is None:
                     return 1
+                worker.stop_listening()
             if worker.has_been_stopped:
                 return 0
             time.sleep(WAIT_SECONDS)
+            if worker.has_been_stopped:
+                return 0
     except StopRequested:
         return 0
 

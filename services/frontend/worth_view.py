@@ -38,9 +38,9 @@ def show_worth(face: Face, asked: str) -> None:
         st.markdown(_sentence(worth, label))
         st.table(half_rows(worth.quarters[label]), border="horizontal", hide_index=True)
         st.caption(
-            "Points of probability that a part adds, blue, or takes away, orange: exact Shapley values, from the "
-            f"answers of {worth.version} to the face with each of the sixteen sets of quarters hidden. They say what "
-            "moved this network's answer, and nothing about where an emotion is."
+            "Points of probability that a part adds, blue, or takes away, orange: exact Shapley values, from what "
+            f"{worth.version} answers with each of the fifteen sets of quarters shown. They say what moved this "
+            "network's answer, and nothing about where an emotion is."
         )
 
 
@@ -66,7 +66,7 @@ def _reach(worth: Worth) -> float:
 
 def _sentence(worth: Worth, label: str) -> str:
     return (
-        f"**{label.capitalize()}** has {words.percent(worth.whole[label])} with all of the face seen, and "
+        f"**{label.capitalize()}** has {words.percent(worth.whole[label])} with nothing more hidden, and "
         f"{words.percent(worth.prior[label])}, its share of the training images, with nothing seen. The quarters make "
         "the difference:"
     )

@@ -97,6 +97,8 @@ class JobChecks:
             self._check_named(field, other.model, asked)  # its architecture is that of what it exports
         elif field == "base_model":
             _check_fit(run_id, {name: getattr(other.settings, name) for name in FIXED_BY_WEIGHTS}, asked)
+        elif field in TEACHERS:
+            _check_size(run_id, other.settings.size, asked)
 
     def _check_version(self, field: str, model_id: str, asked: JobRequest) -> None:
         what = field.replace("_", " ")
@@ -110,9 +112,8 @@ class JobChecks:
             raise _invalid(field, f"{model_id} ships no weights, only the exported network; choose another model.")
         if field == "base_model":
             _check_fit(model_id, card.fixed_by_weights, asked)
-        if field in TEACHERS and not asked.settings.fixed_teacher and card.input.size != asked.settings.size:
-            message = f"{model_id} reads faces of {card.input.size} pixels; choose that size, or a fixed teacher."
-            raise _invalid("settings.size", message)
+        if field in TEACHERS:
+            _check_size(model_id, card.input.size, asked)
         if field == "ensemble_with":
             self._check_together(card, asked)
 
@@ -129,6 +130,13 @@ def _needs_weights(field: str, asked: JobRequest) -> bool:
     if field in TEACHERS:
         return not asked.settings.fixed_teacher  # which answers by the file that ships
     return field == "base_model" or (field == "model" and asked.kind == "export")
+
+
+def _check_size(teacher: str, size: int, asked: JobRequest) -> None:
+    """Refuse a teacher that sees the student's faces and reads those of another size."""
+    if size != asked.settings.size and not asked.settings.fixed_teacher:
+        message = f"{teacher} reads faces of {size} pixels; choose that size, or a fixed teacher."
+        raise _invalid("settings.size", message)
 
 
 def _check_fit(start: str, fixed: Mapping[str, Any], asked: JobRequest) -> None:

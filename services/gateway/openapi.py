@@ -17,11 +17,12 @@ BAD_JSON: Final = {400: "The body is not valid JSON."}
 NO_QUEUE: Final = {503: "The job queue does not answer; try again after Retry-After seconds."}
 INFERENCE_ERRORS: Final = {
     400: "The body is not valid JSON, an image is missing, or its text is no base64.",
+    408: "The request was not sent to its end in time.",
     413: "The request, an image's file or its pixels, or the number of images is larger than the service takes.",
     415: "A content type or an image format that is not taken.",
     422: "An image or a field that cannot be used; the message says why.",
     502: "Inference failed on this request.",
-    503: "Inference is away or not ready; try again after Retry-After seconds.",
+    503: "Inference is away or not ready, or the request took too long; try again after Retry-After seconds.",
 }
 
 

@@ -23,6 +23,7 @@ graceful_timeout = 20
 keepalive = 15
 accesslog = None  # shared.web writes one JSON line per request
 logconfig_dict = json_log_config("inference", _settings.log_level)
+sendfile = False  # Python waits without a limit for a client that takes no more of such a file
 control_socket_disable = True  # two services of one user would share its default path
 
 

@@ -17,7 +17,7 @@ from shared.labels import LABEL_INDEX
 from shared.openapi import JSON, inline_schema, request_body
 from shared.schemas.original import ClassAnswer, ClassData, ClassRequest
 from shared.schemas.wire import SLOTS
-from shared.web import ApiError, add_msg
+from shared.web import ApiError, add_msg, seconds_left
 
 blueprint = APIBlueprint("original", __name__)
 
@@ -41,7 +41,7 @@ def inference() -> ClassAnswer:
         raise ApiError(status=400, code="invalid", message=message, field="model_name")
     asked = prediction.Asked(networks=parts().models.served().choose([name]), whole_if_none=True)
     decode = partial(decode_text, image, parts().limits, "image")
-    answers, _ = prediction.predict([decode], asked, parts().detector, max_faces=1)
+    answers, _ = prediction.predict([decode], asked, parts().detector, 1, seconds_left())
     face = answers[0].faces[0]
     (read,) = face.predictions
     fields = read.model_dump(include={"label", "confidence", "probabilities", "version"})

@@ -1,6 +1,5 @@
 """`POST /v1/predict`: images in, faces and emotions out, as a form or as JSON."""
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -14,7 +13,7 @@ from services.inference.parts import parts
 from services.inference.refusals import REFUSALS
 from shared.openapi import FORM, predict_body
 from shared.schemas.predictions import PredictAnswer, PredictRequest
-from shared.web import SECONDS_LEFT_HEADER, ApiError, current_request_id, parse
+from shared.web import ApiError, current_request_id, parse, seconds_left
 
 IMAGES: Final = "images"
 MODELS: Final = "models"
@@ -43,16 +42,8 @@ def predict() -> PredictAnswer:
         crops=asked.crops,
         explain_by=served.networks.get("any") if asked.explain else None,
     )
-    answers, timings = prediction.predict(images, todo, parts().detector, parts().max_faces, _seconds_left())
+    answers, timings = prediction.predict(images, todo, parts().detector, parts().max_faces, seconds_left())
     return PredictAnswer(images=answers, timings=timings, request_id=current_request_id())
-
-
-def _seconds_left() -> float:
-    """Return how long the gateway waits for the answer; any time where the caller does not say."""
-    try:
-        return float(request.headers.get(SECONDS_LEFT_HEADER, "inf"))
-    except ValueError:
-        return math.inf
 
 
 def _json() -> tuple[PredictRequest, Sequence[Callable[[], Picture]]]:

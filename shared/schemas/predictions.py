@@ -61,7 +61,7 @@ class Quarters(Answer):
 
 
 class Worth(Answer):
-    """What each quarter of a face adds to each emotion's probability: exact Shapley values of the 16 masked faces."""
+    """What each quarter of a face adds to each emotion's probability: exact Shapley values, of 15 masked faces."""
 
     version: str = Field(description="The model in the slot `any`, which read them.", examples=["any/1"])
     prior: dict[str, float] = Field(
@@ -81,7 +81,9 @@ class Face(Answer):
     score: float | None = Field(None, description="The detector's confidence, 0 to 1; none for a whole image.")
     crop: str | None = Field(None, description="Data URL of a grayscale PNG at the network's size, if asked for.")
     predictions: list[Prediction]
-    worth: Worth | None = Field(None, description="What each quarter of the face is worth, if asked for.")
+    worth: Worth | None = Field(
+        None, description="What each quarter is worth, if asked for; of an image's eight largest faces, and in time."
+    )
 
 
 class ImageAnswer(Answer):

@@ -201,9 +201,11 @@ class Sync:
 
     def _put_model(self, model_id: str) -> bool:
         """Put a version, once; return False if it is damaged, or not wholly here yet: a later round tries again."""
-        if model_id in self._models or not model_path(self._settings.models_dir, model_id).exists():
+        if model_id in self._models:
             return True
         try:
+            if not model_path(self._settings.models_dir, model_id).exists():
+                return True
             put_model(self._storage, self._settings.models_dir, model_id)
         except (ModelFolderError, OSError) as error:
             if model_id not in self._told:

@@ -17,8 +17,6 @@ from shared.study import (
 from trainer.study.html_parts import figure, folded, percent, table
 from trainer.study.svg import Line, chart
 
-"""A side of FER2013's faces: where undamaged ones stand among lower resolutions."""
-
 
 def sections(study: StudyResult) -> list[str]:
     """Return the sections, those that the study has."""

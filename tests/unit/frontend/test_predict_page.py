@@ -71,7 +71,7 @@ def test_what_each_quarter_says_is_shown_of_the_chosen_emotion(gateway: SmallGat
     gateway.prediction = a_prediction(a_face().model_copy(update={"worth": told}))
     page = open_page("predict")
     assert not page.exception
-    assert "**Happy** has 49 % with all of the face seen, and 14 %, its share" in says(page)
+    assert "**Happy** has 49 % with nothing more hidden, and 14 %, its share" in says(page)
     halves = page.table[-1].value.to_dict("records")
     assert halves == [
         {"Part": "Upper half", "Points": "+10.0"},
@@ -80,7 +80,7 @@ def test_what_each_quarter_says_is_shown_of_the_chosen_emotion(gateway: SmallGat
         {"Part": "Right half", "Points": "−5.0"},
     ]
     page.segmented_control[-1].set_value("sad").run()
-    assert "**Sad** has 14 % with all of the face seen" in says(page)
+    assert "**Sad** has 14 % with nothing more hidden" in says(page)
     assert {row["Points"] for row in page.table[-1].value.to_dict("records")} == {"±0.0"}
 
 

@@ -369,6 +369,10 @@ def test_a_teacher_reads_faces_of_the_students_size_unless_it_is_asked_at_its_ow
     assert refused.value.field == "settings.size"
     asked["settings"]["fixed_teacher"] = True
     assert runs.start(JobRequest.model_validate(asked))
+    own, _ = runs.start(JobRequest(kind="train", dataset="faces.zip", settings=TrainSettings(size=64)))
+    waits = {**asked, "teacher": f"run:{own.id}", "settings": {"size": 48}}
+    with pytest.raises(ApiError, match="reads faces of 64 pixels"):
+        runs.start(JobRequest.model_validate(waits))
 
 
 def test_an_ensemble_needs_another_version_with_or_without_weights_and_two_sizes(runs: Runs, folder: Path) -> None:

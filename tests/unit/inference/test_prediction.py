@@ -16,6 +16,9 @@ from services.inference.prediction import (
     NO_FACE,
     NO_FACE_BUT_READ,
     Asked,
+    FoundFace,
+    ReadImage,
+    _worths,
     find_faces,
     hidden_view,
     predict,
@@ -26,7 +29,7 @@ from services.inference.prediction import (
 from shared.labels import LABELS
 from shared.masking import View
 from shared.preprocessing import prepare
-from shared.schemas.predictions import Detect
+from shared.schemas.predictions import Box, Detect
 from shared.shapley import hidden_of, shapley_values
 from shared.web import ApiError
 from tests.unit.inference.small_models import write_five
@@ -176,6 +179,22 @@ def test_what_the_quarters_of_a_face_are_worth_makes_the_answer_to_the_whole_fac
         for label in LABELS:
             added = sum(told.quarters[label].model_dump().values())
             assert told.prior[label] + added == pytest.approx(told.whole[label], abs=1e-6)
+
+
+def test_the_largest_faces_are_explained_as_long_as_there_is_time(served: Served) -> None:
+    asked = Asked(served.choose(["full"]), explain_by=served.networks["any"])
+
+    (image,), _ = predict([lambda: Picture(three_faces())], asked, ManyFaces(), max_faces=12)
+
+    assert [face.worth is not None for face in image.faces] == [True] * 8 + [False] * 4
+    late = list(_worths([ReadImage(1, 1, image_faces(3), None)], asked.explain_by, until_s=0.0))
+    assert late == [None] * 3
+
+
+def image_faces(count: int) -> list[FoundFace]:
+    """Return so many equal faces."""
+    gray = np.asarray(draw_face("happy", 3).convert("L"))
+    return [FoundFace(Box(x=0, y=0, width=48, height=48), 0.9, {gray.shape[0]: gray})] * count
 
 
 def test_a_quarter_is_worth_what_showing_it_adds(served: Served) -> None:

@@ -1,6 +1,8 @@
 """Images are read from one split or both, and the fingerprint is that of what was read, in whatever order."""
 
+import errno
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,18 @@ def test_a_file_that_the_disk_does_not_give_is_not_called_a_damaged_image(drawn_
     bad.symlink_to("/proc/self/mem")  # a file whose reading is an input/output error
     with pytest.raises(UnreadableDatasetError, match=rf"{bad.name} cannot be read \(.*error\); check the disk"):
         list(read_images(folder))
+
+
+def test_so_is_a_zip_that_the_disk_does_not_give(
+    drawn_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(archive: zipfile.ZipFile, name: str) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = shutil.make_archive(str(tmp_path / "drawn"), "zip", drawn_dataset.parent, drawn_dataset.name)
+    monkeypatch.setattr(zipfile.ZipFile, "read", fails)
+    with pytest.raises(UnreadableDatasetError, match=r"cannot be read \(Input/output error\); check the disk"):
+        list(read_images(Path(path)))
 
 
 def test_the_fingerprint_knows_no_order_but_every_image(drawn_dataset: Path) -> None:

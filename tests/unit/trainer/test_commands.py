@@ -3,6 +3,7 @@
 A function stands in for the training: it ends when it is asked to, or at once.
 """
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +144,14 @@ def test_a_study_begins_anew_where_that_is_asked_for(tmp_path: Path) -> None:
     study, _ = make_study(STUDY, settings, execute, anew=True)
     assert study.id not in {job.id for job in jobs}
     assert {job.state().state for job in jobs} == {JobState.QUEUED}
+    assert study.id not in {job.id for job in find_or_create(tmp_path, STUDY)}, "what was done anew is done"
+
+
+def test_a_study_of_which_a_part_was_deleted_is_not_gone_on_with(tmp_path: Path) -> None:
+    jobs = create_study(tmp_path, STUDY)
+    assert [job.id for job in find_or_create(tmp_path, STUDY)] == [job.id for job in jobs]
+    shutil.rmtree(jobs[2].path)
+    assert {job.id for job in find_or_create(tmp_path, STUDY)}.isdisjoint(job.id for job in jobs)
 
 
 @pytest.mark.parametrize(

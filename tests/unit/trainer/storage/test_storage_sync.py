@@ -111,6 +111,15 @@ def test_a_version_that_is_not_whole_is_not_put(home: Home, sync: Sync) -> None:
     ]
 
 
+def test_a_folder_of_another_name_keeps_nothing_from_the_storage(home: Home, sync: Sync) -> None:
+    odd = home.models / "full" / "6 (copy)"
+    odd.mkdir(parents=True)
+    (odd / "card.json").write_text("{}")
+    model = write_small_model(home.models, "1").id
+    sync.round()
+    assert open_storage(home.settings).exists(f"models/{model}/card.json")
+
+
 def test_a_version_that_was_still_being_copied_is_put_once_it_is_whole(home: Home, sync: Sync) -> None:
     model = write_small_model(home.models, "1").id
     network = home.models / model / "model.onnx"
