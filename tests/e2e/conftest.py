@@ -36,6 +36,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, drawn_data
         **{name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "GATEWAY_ADMIN_KEY")},
         **{f"{name}_PORT": str(port) for name, port in ports.items()},
         **{f"{name.upper()}_DIR": str(folder / name) for name in ("data", "models", "runs")},
+        "QUEUE_PORT": str(free_port()),
         "START_TIMEOUT_S": str(START_LIMIT_S),
         "TRAINER_DEVICE": "cpu",
     }
@@ -50,7 +51,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, drawn_data
         finally:
             processes = psutil.Process(up.pid).children(recursive=True) if up.poll() is None else []
             up.send_signal(signal.SIGINT)
-            up.wait(STOP_LIMIT_S)
+            try:
+                up.wait(STOP_LIMIT_S)
+            finally:
+                up.kill()
         left = [process for process in processes if is_alive(process)]
         assert up.returncode == 0
         assert left == []

@@ -50,7 +50,10 @@ class Machine(Rooms):
             yield process
         finally:
             process.terminate()
-            assert process.wait(60) == 0
+            try:
+                assert process.wait(60) == 0
+            finally:
+                process.kill()
 
     def has_stored(self, run: RunFolder) -> bool:
         """Return whether the run trains and the storage has a checkpoint of it."""

@@ -42,7 +42,10 @@ def running_service(
             yield process
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            try:
+                process.wait(60)
+            finally:
+                process.kill()
 
 
 def _answers(url: str) -> bool:

@@ -298,8 +298,10 @@ def test_jobs_are_listed_by_state_with_metrics_and_log(gateway: RunningGateway, 
     later = get(gateway, f"/v1/jobs/{job.id}/metrics", params={"after": 1}).json()["rows"]
     log = get(gateway, f"/v1/jobs/{job.id}/log", params={"lines": 1})
     text = get(gateway, f"/v1/jobs/{job.id}/log", headers={"Accept": "text/plain"})
+    older = get(gateway, "/v1/jobs", params={"before": job.id}).json()["jobs"]
 
     assert len(listed) == 1
+    assert all(each["id"] < job.id for each in older)
     assert [each["epoch"] for each in later] == [2]
     assert log.json() == {"lines": ["two"]}
     assert (text.text, text.headers["Content-Type"]) == ("one\ntwo\n", "text/plain; charset=utf-8")

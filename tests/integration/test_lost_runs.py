@@ -44,7 +44,7 @@ def look(runs_dir: Path, queue_url: str, barrier: Barrier) -> None:
     """Look for lost runs when all others do."""
     connection = Redis.from_url(queue_url)
     finder = LostRuns(runs_dir, [Queue(name, connection=connection, serializer=JSONSerializer) for name in QUEUE_NAMES])
-    barrier.wait()
+    barrier.wait(60)
     finder.requeue()
 
 
@@ -69,7 +69,7 @@ def test_workers_that_look_at_the_same_time_queue_each_run_once(rooms: Rooms) ->
         make_old(run)
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(LOOKERS)
-    lookers = [context.Process(target=look, args=(rooms.runs, rooms.url, barrier)) for _ in range(LOOKERS)]
+    lookers = [context.Process(target=look, args=(rooms.runs, rooms.url, barrier), daemon=True) for _ in range(LOOKERS)]
     for process in lookers:
         process.start()
     for process in lookers:

@@ -204,6 +204,8 @@ def test_a_version_is_promoted_rolled_back_archived_restored_and_the_history_tel
     assert stack.change(f"{stack.second}/restore").json()["archived"] is False
 
     answer = requests.get(f"{stack.url}/v1/models/history", timeout=WAIT_S)
+    newest = requests.get(f"{stack.url}/v1/models/history", params={"limit": 1}, timeout=WAIT_S)
+    assert newest.json()["changes"] == answer.json()["changes"][:1]
     told = ModelHistory.model_validate_json(answer.content).changes
     assert {change.by for change in told} == {"owner"}
     assert [(change.action, change.slot) for change in told] == [

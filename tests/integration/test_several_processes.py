@@ -67,7 +67,8 @@ class Together:
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Start two processes with the words of a command."""
         with self._log.open("wb") as log:
-            command = [sys.executable, *TOGETHER, "-m", "trainer", *words, "--data", str(self._data)]
+            elastic = ("--log-dir", str(self._log.parent / "elastic"))
+            command = [sys.executable, *TOGETHER, *elastic, "-m", "trainer", *words, "--data", str(self._data)]
             return subprocess.Popen(command, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
 
     def train(self) -> subprocess.Popen[bytes]:

@@ -1,9 +1,15 @@
 """The README says what the study says, or the cards where there is no study."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
+from shared.schemas.jobs import JobRequest
 from trainer import __main__ as command_line
 from trainer.tables import BEGIN, END, readme_table
 
@@ -30,6 +36,23 @@ def test_every_command_of_the_trainer_is_one_that_it_takes() -> None:
     for command in commands:
         words = shlex.split(command.replace("<version>", "1").replace("<run>", "a-run"), comments=True)
         assert command_line._parser().parse_args(words).command == words[0]
+
+
+def test_the_settings_of_make_study_are_settings() -> None:
+    (words,) = re.findall(r"^STUDY \?= (.*)$", (ROOT / "Makefile").read_text().replace("\\\n", " "), re.MULTILINE)
+    parsed = command_line._parser().parse_args(["study", "--data", "fer2013.zip", *shlex.split(words)])
+    given = command_line._given_settings(parsed)
+    assert JobRequest.model_validate({"kind": "study", "dataset": "fer2013.zip", "settings": given}).settings.small_stem
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_a_benchmark_can_be_started(path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    told = subprocess.run(
+        [sys.executable, path, "--help"], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert told.returncode == 0, told.stderr
+    assert "usage:" in told.stdout
 
 
 def test_architecture_stays_short() -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from redis import Redis
 
@@ -84,5 +85,9 @@ def worker(redis: Redis, queue_url: str, folder: Path) -> Iterator[subprocess.Po
     """Run a small real worker on the queue and the folder's runs."""
     command = [sys.executable, "-m", "tests.unit.gateway.small_worker", queue_url, str(folder / "runs")]
     with subprocess.Popen(command) as process:
-        yield process
-        process.terminate()
+        try:
+            yield process
+        finally:  # asked to end, it would wait for what it does, which a failed test may leave under way
+            worker = psutil.Process(process.pid)
+            for each in [worker, *worker.children(recursive=True)]:
+                each.kill()

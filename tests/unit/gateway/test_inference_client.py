@@ -250,9 +250,14 @@ def test_a_replica_that_hangs_as_a_whole_costs_no_request(
 
 
 def test_a_replica_with_all_threads_at_work_is_not_taken_for_one_that_hangs(
-    client: InferenceClient, inference: SmallInference, second: SmallInference, monkeypatch: pytest.MonkeyPatch
+    client: InferenceClient,
+    inference: SmallInference,
+    second: SmallInference,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(inference_client, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(inference_client, "READY_TIMEOUT_S", 0.05)
     inference.hangs = second.hangs = True  # nor does it answer whether it is ready
     free = threading.Timer(0.5, lambda: (inference.released.set(), second.released.set()))
     free.start()
@@ -261,12 +266,18 @@ def test_a_replica_with_all_threads_at_work_is_not_taken_for_one_that_hangs(
     free.join()
 
     assert len(inference.bodies) + len(second.bodies) == 1
+    assert "set aside" not in caplog.text
 
 
 def test_a_replica_that_is_slow_but_alive_is_waited_for(
-    client: InferenceClient, inference: SmallInference, second: SmallInference, monkeypatch: pytest.MonkeyPatch
+    client: InferenceClient,
+    inference: SmallInference,
+    second: SmallInference,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(inference_client, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(inference_client, "BUSY_S", 0.1)  # so that it is asked for a sign of life
     looked = threading.Timer(0.5, lambda: (inference.released.set(), second.released.set()))
     looked.start()
 
@@ -274,6 +285,7 @@ def test_a_replica_that_is_slow_but_alive_is_waited_for(
     looked.join()
 
     assert len(inference.bodies) + len(second.bodies) == 1
+    assert "set aside" not in caplog.text
 
 
 def test_a_request_that_breaks_every_connection_is_not_asked_on_and_on(
@@ -317,9 +329,10 @@ def test_what_every_replica_refuses_is_passed_on_and_sets_none_aside(
 
 
 def test_what_took_a_replica_all_the_time_is_not_asked_of_another(
-    inference: SmallInference, second: SmallInference
+    inference: SmallInference, second: SmallInference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = InferenceClient(f"{inference.url},{second.url}", 1.0)
+    monkeypatch.setattr(inference_client, "SPARE", 0.9)  # it gives up after half a second, and has long for the answer
+    client = InferenceClient(f"{inference.url},{second.url}", 5.0)
 
     with pytest.raises(ApiError) as raised:
         client.predict(PredictRequest(images=["too much"]))

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,11 +89,13 @@ def test_a_signal_at_the_start_leaves_the_later_phases_alone(make_service: MakeS
     assert (queue.pid > 0, needy.pid) == (True, 0)
 
 
-def test_a_signal_keeps_what_has_ended_from_being_started_again(make_service: MakeService) -> None:
+def test_a_signal_keeps_what_has_ended_from_being_started_again(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ended = make_service("worker", "pass")
     stack = Stack([[ended]], start_timeout_s=60, backoff_s=600)
+    monkeypatch.setattr(stack_module, "say", lambda text="": stack.on_signal(2, None))  # it says that it has ended
     ended.start()
-    threading.Timer(0.5, lambda: stack.on_signal(2, None)).start()
     stack.watch()
     assert ended.restarts == 0
     assert ended.members() == []

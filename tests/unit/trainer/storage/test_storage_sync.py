@@ -1,7 +1,9 @@
 """The gateway's side: what it deletes goes, what it loses comes back, and it queues what nobody does."""
 
+import logging
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,16 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync_module, "LOST_EVERY_S", 0)
     monkeypatch.setattr(lost_runs, "SETTLE_SECONDS", 0)
     monkeypatch.setattr(lost, "TAKING_S", 0)
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Put the root logger back, which the commands set up for a process of their own."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def queued(queue_url: str) -> list[str]:
