@@ -1,6 +1,9 @@
 """How long a worker that was killed counts as alive, and which runs it leaves alone."""
 
 import os
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +12,7 @@ from redis import Redis
 from rq import Queue, Worker, worker_registration
 from rq.serializers import JSONSerializer
 
+from scripts.stack_settings import ROOT
 from shared.run_folder import QUEUE_NAMES, RUN_FUNCTION, RunFolder, queue_name
 from shared.schemas.jobs import JobRequest
 from shared.study_plan import create_study
@@ -48,6 +52,18 @@ def test_a_worker_that_was_taken_for_dead_is_listed_again(worker: RunWorker, con
     assert Worker.all(queue=queue) == []
     worker.heartbeat()
     assert [each.name for each in Worker.all(queue=queue)] == [worker.name]
+
+
+def test_the_containers_health_check_finds_a_worker_and_misses_one_that_has_gone(
+    worker: RunWorker, queue_url: str
+) -> None:
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", "")
+    (check,) = re.findall(r'CMD (python -c ".*?")$', text, re.MULTILINE)
+    command = ["sh", "-c", check.replace("python", sys.executable, 1)]
+    environment = {**os.environ, "TRAINER_REDIS_URL": queue_url}
+    assert subprocess.run(command, env=environment).returncode == 0
+    worker.register_death()  # type: ignore[no-untyped-call]
+    assert subprocess.run(command, env=environment).returncode == 1
 
 
 def test_a_short_job_is_taken_before_a_training_that_came_first(worker: RunWorker, connection: Redis) -> None:
