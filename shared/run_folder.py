@@ -7,6 +7,7 @@ history.jsonl   a line for each change of state
 progress.json   phase, epoch, step, loss, ETA; replaced while it runs
 metrics.jsonl   a line an epoch
 checkpoints/    the trainer's
+answers/        the trainer's: what networks answered; may be deleted at any time
 cancel          there if somebody wants it to stop
 lock            held by the process that does the run: see trainer.run_lock
 log.txt         the trainer's log
@@ -53,6 +54,7 @@ LOG_FILE = "log.txt"
 LOCK_FILE = "lock"
 LEASE_FILE = "lease.json"
 REPORT_DIR = "report"
+ANSWERS_DIR = "answers"
 HISTORY_FILE = "history.jsonl"
 FIRST_QUEUE, LAST_QUEUE = "trainer-first", "trainer"
 QUEUE_NAMES = (FIRST_QUEUE, LAST_QUEUE)

@@ -18,7 +18,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from shared.errors import RunFolderError
-from shared.run_folder import JOB_OPTIONS, RUN_FUNCTION, RunFolder, queue_name, utc_now
+from shared.run_folder import ANSWERS_DIR, JOB_OPTIONS, RUN_FUNCTION, RunFolder, queue_name, utc_now
 from shared.schemas.jobs import TRAINING_KINDS, JobKind, JobState
 from trainer.run_lock import only_one
 
@@ -63,7 +63,7 @@ def note_death(run: RunFolder) -> None:
 def _kept(run: RunFolder) -> str:
     """Return in a word how much of its work a run has kept: its newest checkpoint, and how many answers of models."""
     newest = max((saved.stem for saved in (run.path / "checkpoints").glob("step-*.safetensors")), default="nothing")
-    answers = sum(1 for _ in (run.path / "answers").glob("*.npy"))
+    answers = sum(1 for _ in (run.path / ANSWERS_DIR).glob("*.npy"))
     return f"{newest}+{answers}"
 
 

@@ -14,11 +14,11 @@ from torch import nn
 
 from shared.ensembles import MIRROR_AVERAGE, SIZE_AVERAGE
 from shared.files import write_atomically
-from shared.masking import STUDY_VIEWS, View
+from shared.masking import STUDY_VIEWS
 from shared.model_comparison import against_serving
-from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, write_model
+from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, sha256_of, write_model
 from shared.preprocessing import InputSpec
-from shared.run_folder import RunFolder, utc_now
+from shared.run_folder import ANSWERS_DIR, RunFolder, utc_now
 from shared.schemas.jobs import JobProgress, JobRequest, MetricRow
 from shared.self_test import known_logits
 from trainer.augmentation import view_mix
@@ -26,10 +26,11 @@ from trainer.checkpoints import save_weights
 from trainer.data import Dataset
 from trainer.descriptions import NO_AVERAGE, average_words, code_revision, command_of, nearly_words
 from trainer.devices import choose_arithmetic
-from trainer.evaluation import Forward, logits_of, measure
+from trainer.evaluation import Forward, measure
 from trainer.export import ExportSettings, export_model, onnx_forward
 from trainer.network import as_served
 from trainer.stopping import stoppable
+from trainer.study.answers import Answers
 from trainer.study.calibration import fit_temperature
 
 PROTOCOL: Final = (
@@ -56,6 +57,15 @@ class Origin:
     architecture: str
     input: InputSpec
     training: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """A file that is no version yet, to be asked (see `trainer.study.answers.Asked`)."""
+
+    forward: Forward
+    input: InputSpec
+    file_digest: str
 
 
 def register(
@@ -121,11 +131,12 @@ def _exported(
     weights = path.with_name(WEIGHTS_FILE)
     save_weights(weights, network, half=True)
     run.set_progress(last.model_copy(update={"phase": "evaluating"}))
-    forward, described = onnx_forward(path, export.threads), data.describe()
+    exported_file = ExportedFile(onnx_forward(path, export.threads), origin.input, sha256_of(path))
+    answers, described = Answers(run.path / ANSWERS_DIR), data.describe()
     metrics = {
         "protocol": f"{PROTOCOL.format(nearly_words(origin.training))}{_test_time(origin.training)}.",
         "export": exported,
-        "test": measure_views(forward, data, origin.input),
+        "test": _measure_views(exported_file, data, answers),
     }
     against = against_serving(models_dir, metrics, described["fingerprint"])
     card = {
@@ -133,29 +144,27 @@ def _exported(
         "version": run.id,
         "data": described,
         "metrics": {**metrics, "against": {view: each.model_dump() for view, each in against.items()}},
-        "self_test": known_logits(forward, origin.input),
-        "temperature": _temperature(forward, data, origin),
+        "self_test": known_logits(exported_file.forward, origin.input),
+        "temperature": _temperature(exported_file, data, origin.view, answers),
         "created": utc_now(),
         "intended_use": INTENDED_USE,
     }
     return {path.name: path, weights.name: weights}, card
 
 
-def _temperature(forward: Forward, data: Dataset, origin: Origin) -> float:
+def _temperature(asked: ExportedFile, data: Dataset, view: str, answers: Answers) -> float:
     """Return what makes the file's probabilities honest where it sees what it was trained to see; 1 if too few tell."""
     part = data.validation
     if len(part) < FEWEST_FOR_TEMPERATURE:
         return 1.0
-    logits = logits_of(forward, part.faces, view_mix(origin.view).fixed(len(part)), origin.input)
+    logits = answers.logits(asked, part.faces, view_mix(view).fixed(len(part)))
     return round(fit_temperature(logits, part.labels), 4)
 
 
-def measure_views(
-    forward: Forward, data: Dataset, spec: InputSpec, views: tuple[View, ...] = STUDY_VIEWS
-) -> dict[str, Any]:
-    """Return view to its figures on the test part (see `trainer.evaluation.measure`)."""
+def _measure_views(asked: ExportedFile, data: Dataset, answers: Answers) -> dict[str, Any]:
+    """Return the study's views to their figures on the test part (see `trainer.evaluation.measure`)."""
     part = data.test
-    return {view.value: measure(logits_of(forward, part.faces, view, spec), part.labels) for view in views}
+    return {view.value: measure(answers.logits(asked, part.faces, view), part.labels) for view in STUDY_VIEWS}
 
 
 def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:

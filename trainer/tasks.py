@@ -17,7 +17,7 @@ from shared.errors import ModelFolderError
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import Card, model_path, read_card
 from shared.preprocessing import InputSpec
-from shared.run_folder import REPORT_DIR, RunFolder
+from shared.run_folder import ANSWERS_DIR, REPORT_DIR, RunFolder
 from shared.schemas.jobs import JobKind, JobProgress, JobRequest, Phase
 from shared.schemas.training import IMAGENET, SPLIT
 from shared.schemas.wire import SLOTS
@@ -124,7 +124,7 @@ class Work:
         return register(self.run, origin, data, network, models_dir, export, self.hooks.stop_asked, other).id
 
     def answers(self, faces: int) -> Answers:
-        """Return the models' answers, kept in the run's folder. Raises Stopped when that is wished.
+        """Return the models' answers, kept in the run's folder or by other runs. Raises Stopped when that is wished.
 
         Args:
             faces: how many will be read, to tell how far the job is.
@@ -140,7 +140,7 @@ class Work:
                 told = time.monotonic()
                 self.run.set_progress(pace.progress())
 
-        return Answers(self.run.path / "answers", tell)
+        return Answers(self.run.path / ANSWERS_DIR, tell, self.settings.runs_dir)
 
     def tell(self, phase: Phase) -> None:
         """Tell what the job does."""
@@ -218,7 +218,7 @@ def _fixed_answers(work: Work, data: Dataset, names: Sequence[str]) -> Logits:
         asking = {"phase": "asking", "images_per_s": pace.progress().images_per_s, "eta_s": None}
         work.hooks.progress(begun.model_copy(update=asking))
 
-    answers, logits = Answers(work.run.path / "answers", tell), []
+    answers, logits = Answers(work.run.path / ANSWERS_DIR, tell), []
     for reader in readers:
         size = reader.card.input.size
         faces = (data if size == work.request.settings.size else work.dataset(size)).train.faces

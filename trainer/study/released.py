@@ -45,7 +45,8 @@ def measure_released(
     """Write the study of the active models, and their answers, to the models folder; return the study's path."""
     readers = active_readers(settings)
     dataset = _dataset_of(readers, data)
-    answers = Answers(cache, _counting(show, faces_to_read(readers, dataset, robustness_images)))
+    show_all = _counting(show, faces_to_read(readers, dataset, robustness_images))
+    answers = Answers(cache, show_all, settings.runs_dir)
     study = run_study(readers, dataset, answers, robustness_images)
     path = settings.models_dir / STUDY_FILE
     write_answers(image_answers(readers, dataset, answers), path.with_name(STUDY_ANSWERS_FILE))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import CARD_FILE, WEIGHTS_FILE, Card, list_models, model_path, read_card
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobRequest, JobState, StateChange
@@ -262,7 +263,7 @@ def test_a_teacher_that_is_asked_once_answers_by_the_file_that_ships_and_needs_n
     assert np.abs(one - other).max() > 0.1
     assert taught_by[:2] == [None, None]
     assert taught_by[2] == pytest.approx((one + other) / 2, abs=1e-4)
-    assert len(list((run.path / "answers").glob("*.npy"))) == 2
+    assert len(list((run.path / "answers").glob("*.npy"))) == 2 + len(STUDY_VIEWS)  # the teachers, and its own test
     _, missing = execution(teacher=first, second_teacher="full/gone", settings=taught)
     assert missing.state == JobState.FAILED
     assert "full/gone" in (missing.message or "")
@@ -295,6 +296,25 @@ def test_a_fine_tuning_may_not_be_validated_on_what_its_start_has_learnt(
     (begun.path / "checkpoints").mkdir()
     (begun.path / "checkpoints" / "step-000000001.safetensors").touch()  # by a version that did not ask
     assert "checkpoints can be read" in (execute(begun, settings).message or "")
+
+
+def test_an_evaluation_takes_over_what_a_version_answered_when_it_was_registered(
+    drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path
+) -> None:
+    settings = settings_in(tmp_path, drawn_folder)
+    asked = JobRequest(dataset=drawn_folder.name, settings=quick_settings.model_copy(update={"epochs": 1}))
+    made = execute(RunFolder.create(settings.runs_dir, asked), settings)
+    run = RunFolder.create(
+        settings.runs_dir,
+        JobRequest(kind="evaluate", dataset=drawn_folder.name, model=made.model, views=[View.FULL, View.DIAGONAL]),
+    )
+    end = execute(run, settings)
+    assert end.state == JobState.FINISHED, end.message
+    kept = list((run.path / "answers").glob("*.npy"))
+    assert len(kept) == 2  # what registration does not ask: the diagonal, and validation images that are so few
+    cell = json.loads((run.path / "report" / "metrics.json").read_text())["cells"][0]
+    card = read_card(model_path(settings.models_dir, made.model or ""))
+    assert cell["metrics"]["accuracy"]["value"] == pytest.approx(card.metrics["test"]["full"]["accuracy"], abs=5e-5)
 
 
 def test_an_evaluation_is_a_job_that_goes_on_after_a_stop_and_leaves_a_report(

@@ -84,6 +84,19 @@ def test_a_file_that_serves_two_slots_is_read_once_and_other_faces_anew(
     assert counted.faces == 2 * len(faces)
 
 
+def test_what_another_run_was_answered_is_not_asked_again(data: Dataset, reader: Reader, tmp_path: Path) -> None:
+    counted, faces = Counted(reader), data.test.faces
+    runs_dir, folder = tmp_path / "runs", tmp_path / "study"
+    first = Answers(runs_dir / "one" / "answers").logits(counted.reader, faces, View.LEFT)
+    told: list[int] = []
+    answers = Answers(folder, told.append, runs_dir)
+    assert (answers.logits(counted.reader, faces, View.LEFT) == first).all()
+    assert (counted.faces, told) == (len(faces), [len(faces)])
+    answers.logits(counted.reader, faces, View.RIGHT)
+    assert counted.faces == 2 * len(faces)
+    assert len(list(folder.glob("*.npy"))) == 1
+
+
 def test_coalitions_take_over_what_was_read_of_the_views(data: Dataset, reader: Reader, tmp_path: Path) -> None:
     counted, faces = Counted(reader), data.test.faces[:3]
     answers = Answers(tmp_path)
