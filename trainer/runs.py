@@ -22,8 +22,9 @@ from trainer.errors import BaseModelError, Stopped
 from trainer.registration import note_origin
 from trainer.run_lock import only_one
 from trainer.settings import Settings
-from trainer.tasks import TASKS, Work
+from trainer.tasks import TASKS
 from trainer.training import Hooks
+from trainer.work import Work
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from trainer.errors import Stopped
 from trainer.run_lock import only_one
 from trainer.settings import Settings
 from trainer.study_commands import find_or_create, make_study
-from trainer.tasks import TASKS, Work
+from trainer.tasks import TASKS
+from trainer.work import Work
 
 STUDY = JobRequest(kind="study", dataset="drawn")
 

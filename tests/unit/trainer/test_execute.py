@@ -12,7 +12,8 @@ from shared.schemas.jobs import JobKind, JobProgress, JobRequest, JobState
 from trainer.errors import Stopped
 from trainer.runs import NOT_SAVED, UNEXPECTED, execute
 from trainer.settings import Settings
-from trainer.tasks import TASKS, Work
+from trainer.tasks import TASKS
+from trainer.work import Work
 
 Do = Callable[[Work], str]
 

@@ -15,7 +15,7 @@ from shared.model_folder import CARD_FILE, WEIGHTS_FILE, Card, list_models, mode
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobRequest, JobState, StateChange
 from shared.schemas.training import TrainSettings
-from trainer import export, registration, runs, tasks
+from trainer import export, registration, runs, tasks, teaching
 from trainer.data import load_dataset
 from trainer.evaluation import Logits, logits_of
 from trainer.export import onnx_forward
@@ -25,8 +25,8 @@ from trainer.settings import Settings
 from trainer.study.answers import BATCH_SIZE, open_reader
 from trainer.study.calibration import fit_temperature
 from trainer.study.protocol import describe
-from trainer.tasks import Pace
 from trainer.training import train
+from trainer.work import Pace
 
 
 def settings_in(folder: Path, data: Path) -> Settings:
@@ -185,7 +185,7 @@ def test_two_versions_teach_a_third_and_what_they_answer_is_averaged(
             averaged.append([together, *(network(faces) for network in self.networks)])
             return together
 
-    monkeypatch.setattr(tasks, "MeanOf", Watched)
+    monkeypatch.setattr(teaching, "MeanOf", Watched)
 
     def execution(**asked: Any) -> StateChange:
         request = {"dataset": drawn_folder.name, **asked}
