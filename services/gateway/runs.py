@@ -121,8 +121,8 @@ class Runs:
         Each goes on from its last checkpoint.
         """
         run = self._reader.open(run_id)
-        self._require_parts(run)
         is_study = read(run).request.kind == "study"
+        self._require_parts(run)
         stopped = [part for part in run.parts() if _may_resume(part)] if is_study else []
         for part in stopped:
             self._resume(part)
@@ -181,10 +181,13 @@ class Runs:
     def _turn(self, run: RunFolder) -> Iterator[None]:
         """Wait until no other request, of this process or another, is changing the run."""
         with ExitStack() as held:
-            with suppress(FileNotFoundError):
-                held.enter_context(_flock(run.path))
-            self._reader.open(run.id)  # says so if the run was deleted meanwhile
-            yield
+            try:
+                with suppress(FileNotFoundError):
+                    held.enter_context(_flock(run.path))
+                self._reader.open(run.id)  # says so if the run was deleted meanwhile
+                yield
+            except OSError as error:
+                raise self._unwritable(error) from error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -251,16 +254,17 @@ class Runs:
     def _queue_again(self, run: RunFolder) -> None:
         """Queue the run, before all others if it was interrupted; leave its folder as it was if that fails."""
         before, cancel_asked = run.state(), run.cancel_asked()
-        run.withdraw_cancel()
-        run.set_state(RunState(state=JobState.QUEUED, started=before.started))
         try:
+            run.withdraw_cancel()
+            run.set_state(RunState(state=JobState.QUEUED, started=before.started))
             if not run.unfinished():
                 kind, was_interrupted = run.request().request.kind, before.state == JobState.INTERRUPTED
                 self._queue.enqueue(run.id, kind, first=was_interrupted)
-        except ApiError:
-            run.set_state(before)
-            if cancel_asked:
-                run.ask_to_cancel()
+        except (ApiError, OSError):
+            with suppress(OSError):  # where nothing can be written, the state is what it was
+                if cancel_asked:
+                    run.ask_to_cancel()
+                run.set_state(before)
             raise
 
     def _unwritable(self, error: OSError) -> ApiError:

@@ -2,10 +2,12 @@
 
 import fcntl
 import os
+import resource
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,17 @@ def wait_for(reader: RunReader, run_id: str, state: JobState) -> Job:
     while (job := reader.show(run_id)).state != state:
         time.sleep(0.05)
     return job
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """Let this process write no byte to any file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def waiting(redis: Redis) -> list[str]:
@@ -147,6 +160,9 @@ def test_a_corrupt_run_is_left_out_of_the_list_and_named_alone(runs: Runs, reade
     assert [job.id for job in reader.all(None, 10).jobs] == [good.id]
     error = refusal(lambda: reader.show(bad.id))
     assert (error.status, error.code) == (500, "job_unreadable")
+    (folder / "runs" / bad.id / "request.json").write_text("{")
+    for change in (runs.resume, runs.cancel, runs.delete, runs.retry):
+        assert refusal(lambda change=change: change(bad.id)).code == "job_unreadable"
 
 
 def test_the_list_can_be_of_one_state_and_short(runs: Runs, reader: RunReader) -> None:
@@ -346,6 +362,24 @@ def test_a_resume_without_a_queue_changes_nothing(
 
     assert refusal(lambda: make_runs(absent_queue).resume(job.id)).code == "queue_unavailable"
     assert run.state() == failed
+
+
+def test_a_change_that_cannot_be_written_says_so_and_leaves_the_job_as_it_was(
+    runs: Runs, reader: RunReader, folder: Path
+) -> None:
+    job = start(runs)
+    with no_room():
+        refused = refusal(lambda: runs.cancel(job.id))
+    assert (refused.status, refused.code) == (503, "runs_unavailable")
+    assert reader.show(job.id).state == JobState.QUEUED
+    runs.cancel(job.id)
+    run = RunFolder.open(folder / "runs", job.id)
+    run.ask_to_cancel()
+    with no_room():
+        refused = refusal(lambda: runs.resume(job.id))
+    assert (refused.status, refused.code) == (503, "runs_unavailable")
+    assert reader.show(job.id).state == JobState.CANCELLED
+    assert run.cancel_asked()
 
 
 def test_a_job_whose_data_set_is_gone_cannot_be_resumed(runs: Runs, folder: Path) -> None:
