@@ -151,10 +151,14 @@ def _fixed_by(base_model: str | None, models_dir: Path) -> dict[str, Any]:
 
 def _show(bar: "tqdm[NoReturn]", progress: JobProgress) -> None:
     bar.total, bar.n = progress.steps, progress.step
-    best = "" if progress.accuracy is None else f", best validation accuracy {progress.accuracy:.3f}"
-    doing = "asking the teacher" if progress.phase == "asking" else f"epoch {progress.epoch}/{progress.epochs}"
-    bar.set_description(doing, refresh=False)
-    bar.set_postfix_str(f"loss {progress.loss}{best}", refresh=False)
+    in_training = progress.phase == "training"
+    words = [
+        f"loss {progress.loss}" if in_training else "",
+        "" if progress.images_per_s is None else f"{progress.images_per_s} images/s",
+        "" if progress.accuracy is None else f"best validation accuracy {progress.accuracy:.3f}",
+    ]
+    bar.set_description(f"epoch {progress.epoch}/{progress.epochs}" if in_training else progress.phase, refresh=False)
+    bar.set_postfix_str(", ".join(filter(None, words)), refresh=False)
     bar.refresh()
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -29,9 +29,11 @@ from trainer.devices import choose_arithmetic
 from trainer.evaluation import Forward, measure
 from trainer.export import ExportSettings, export_model, onnx_forward
 from trainer.network import as_served
+from trainer.pace import Pace
 from trainer.stopping import stoppable
 from trainer.study.answers import Answers
 from trainer.study.calibration import fit_temperature
+from trainer.training import Hooks
 
 PROTOCOL: Final = (
     "All images of the test split, each read once by the exported file after the training; the epoch was chosen "
@@ -75,7 +77,7 @@ def register(
     network: nn.Module,
     models_dir: Path,
     export: ExportSettings,
-    stop_asked: Callable[[], bool] = lambda: False,
+    hooks: Hooks,
     other: Path | None = None,
 ) -> Card:
     """Export a network, measure the exported file on the test split and add it to the models folder.
@@ -87,7 +89,7 @@ def register(
         network: float32, on the CPU.
         models_dir: the folder `models`.
         export: the file's arithmetic and the threads to measure with.
-        stop_asked: whether to leave off before the version is added.
+        hooks: progress out, and the wish to leave off before the version is added in.
         other: the ONNX file of the version that answers together with it, if `origin` says that one does.
 
     Raises:
@@ -104,10 +106,10 @@ def register(
     last = last.model_copy(
         update={"step": last.steps, "eta_s": None}
     )  # it is told once a second: the end may be untold
-    with stoppable(stop_asked, "exporting and measuring the network"):
-        files, card = _exported(run, last, origin, data, network, models_dir, export, other)
+    with stoppable(hooks.stop_asked, "exporting and measuring the network"):
+        files, card = _exported(run, last, origin, data, network, models_dir, export, hooks, other)
     result = write_model(models_dir, files, card)
-    run.set_progress(last.model_copy(update={"phase": "done", "eta_s": 0.0}))
+    hooks.progress(last.model_copy(update={"phase": "done", "eta_s": 0.0}))
     return result
 
 
@@ -119,10 +121,11 @@ def _exported(
     network: nn.Module,
     models_dir: Path,
     export: ExportSettings,
+    hooks: Hooks,
     other: Path | None,
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Return the version's files by name, in the run's folder, and its card."""
-    run.set_progress(last.model_copy(update={"phase": "exporting"}))
+    hooks.progress(last.model_copy(update={"phase": "exporting"}))
     path = run.path / "export" / MODEL_FILE
     shutil.rmtree(path.parent, ignore_errors=True)  # what an attempt that was killed left
     served = as_served(network, mirror_average=bool(origin.training.get(MIRROR_AVERAGE)))
@@ -130,9 +133,15 @@ def _exported(
     exported = export_model(served, origin.input, data, origin.view, path, settings, other)
     weights = path.with_name(WEIGHTS_FILE)
     save_weights(weights, network, half=True)
-    run.set_progress(last.model_copy(update={"phase": "evaluating"}))
     exported_file = ExportedFile(onnx_forward(path, export.threads), origin.input, sha256_of(path))
-    answers, described = Answers(run.path / ANSWERS_DIR), data.describe()
+    pace = Pace(len(STUDY_VIEWS) * len(data.test) + len(data.validation), hooks.clock)
+
+    def tell(next_faces: int) -> None:
+        pace.begin(next_faces)
+        reading = {name: getattr(pace.progress(), name) for name in ("phase", "images_per_s", "eta_s")}
+        hooks.progress(last.model_copy(update=reading))
+
+    answers, described = Answers(run.path / ANSWERS_DIR, tell), data.describe()
     metrics = {
         "protocol": f"{PROTOCOL.format(nearly_words(origin.training))}{_test_time(origin.training)}.",
         "export": exported,

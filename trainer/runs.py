@@ -136,7 +136,7 @@ def _do(run: RunFolder, settings: Settings, hooks: Hooks, group: Group) -> str:
     if group.leads:
         note_origin(run, device)
         begun = {"phase": "loading", "images_per_s": None, "eta_s": None}  # those were the last attempt's
-        run.set_progress(run.progress().model_copy(update=begun))
+        hooks.progress(run.progress().model_copy(update=begun))
     work = Work(run, resolved(run), settings, device, hooks, group)
     return TASKS[work.request.kind](work)
 
@@ -167,15 +167,16 @@ def _made_by(runs_dir: Path, run_id: str) -> str:
 
 
 def run_hooks(run: RunFolder, stop_asked: Callable[[], bool], show: Callable[[JobProgress], None]) -> Hooks:
-    """Return hooks that write progress at most once a second and look for a wish to stop twice a second.
+    """Return hooks that write progress once a second and with each phase, and look for a wish to stop twice a second.
 
     While no checkpoint can be written, the state's message says so.
     """
-    last = {"progress": 0.0, "poll": 0.0}
+    last, phase = {"progress": 0.0, "poll": 0.0}, ""
 
     def progress(value: JobProgress) -> None:
-        if time.monotonic() - last["progress"] > PROGRESS_SECONDS:
-            last["progress"] = time.monotonic()
+        nonlocal phase
+        if value.phase != phase or time.monotonic() - last["progress"] > PROGRESS_SECONDS:
+            phase, last["progress"] = value.phase, time.monotonic()
             run.set_progress(value)
             show(value)
 

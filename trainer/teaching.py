@@ -14,8 +14,9 @@ from trainer.data import Dataset
 from trainer.errors import BaseModelError, Stopped
 from trainer.evaluation import Logits
 from trainer.network import MeanOf, load_version
+from trainer.pace import Pace
 from trainer.study.answers import Answers, open_reader
-from trainer.work import Pace, Work
+from trainer.work import Work
 
 log = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ from trainer.errors import Stopped
 from trainer.export import ExportSettings
 from trainer.network import build_network
 from trainer.registration import ORIGIN_FILE, Origin, describe_training, note_origin, register
+from trainer.training import Hooks
 
 FIGURES = [(1.5, 0.50), (1.2, 0.61), (1.1, 0.60), (1.3, 0.61)]
 """Loss and accuracy of four epochs."""
@@ -112,5 +113,7 @@ def test_what_a_killed_attempt_left_of_a_version_is_removed_and_nothing_else(
         (models / "full" / name / "model.onnx").touch()
     origin = Origin(name="full", view="full", architecture="resnet18", input=spec, training={})
     with pytest.raises(Stopped):
-        register(run, origin, drawn_data, build_network("resnet18"), models, ExportSettings(), lambda: True)
+        register(
+            run, origin, drawn_data, build_network("resnet18"), models, ExportSettings(), Hooks(stop_asked=lambda: True)
+        )
     assert {path.name for path in (models / "full").iterdir()} == {f".{run.id}-2.x1y2z3", "other"}

@@ -2,6 +2,7 @@
 
 import json
 import time
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,20 @@ from torch import Tensor, nn
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import CARD_FILE, WEIGHTS_FILE, Card, list_models, model_path, read_card
 from shared.run_folder import RunFolder
-from shared.schemas.jobs import JobRequest, JobState, StateChange
+from shared.schemas.jobs import JobProgress, JobRequest, JobState, StateChange
 from shared.schemas.training import TrainSettings
 from trainer import export, registration, runs, tasks, teaching
 from trainer.data import load_dataset
 from trainer.evaluation import Logits, logits_of
 from trainer.export import onnx_forward
 from trainer.network import MeanOf
+from trainer.pace import Pace
 from trainer.runs import execute
 from trainer.settings import Settings
 from trainer.study.answers import BATCH_SIZE, open_reader
 from trainer.study.calibration import fit_temperature
 from trainer.study.protocol import describe
 from trainer.training import train
-from trainer.work import Pace
 
 
 def settings_in(folder: Path, data: Path) -> Settings:
@@ -296,6 +297,25 @@ def test_a_fine_tuning_may_not_be_validated_on_what_its_start_has_learnt(
     (begun.path / "checkpoints").mkdir()
     (begun.path / "checkpoints" / "step-000000001.safetensors").touch()  # by a version that did not ask
     assert "checkpoints can be read" in (execute(begun, settings).message or "")
+
+
+def test_what_a_job_does_is_told_and_shown_in_each_phase(
+    drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path
+) -> None:
+    settings = settings_in(tmp_path, drawn_folder)
+
+    def phases(asked: JobRequest) -> tuple[list[str], str | None]:
+        run, shown = RunFolder.create(settings.runs_dir, asked), list[JobProgress]()
+        end = execute(run, settings, show=shown.append)
+        assert end.state == JobState.FINISHED, end.message
+        assert run.progress().phase == "done"
+        return [phase for phase, _ in groupby(shown, key=lambda progress: progress.phase)], end.model
+
+    one_epoch = quick_settings.model_copy(update={"epochs": 1})
+    told, model = phases(JobRequest(dataset=drawn_folder.name, settings=one_epoch))
+    assert told == ["loading", "training", "exporting", "evaluating", "done"]
+    told, _ = phases(JobRequest(kind="evaluate", dataset=drawn_folder.name, model=model, views=[View.DIAGONAL]))
+    assert told == ["loading", "evaluating", "done"]
 
 
 def test_an_evaluation_takes_over_what_a_version_answered_when_it_was_registered(
