@@ -48,8 +48,10 @@ def _rewrite_null(schema: dict[str, Any]) -> None:
         del schema["default"]
     if len(others) == 1 and "$ref" not in others[0]:
         schema.update({key: value for key, value in others[0].items() if key not in schema})
+        if "enum" in schema:
+            schema["enum"] = [*schema["enum"], None]
     else:
-        schema["anyOf"] = others
+        schema["allOf" if len(others) == 1 else "anyOf"] = others
 
 
 def _rewrite_bounds(schema: dict[str, Any]) -> None:

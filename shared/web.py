@@ -14,10 +14,11 @@ from typing import Any, Final, TypeVar
 from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
 from flask import Request, Response, g, json, jsonify, request, send_from_directory
+from gunicorn.http.errors import ParseException
 from pydantic import BaseModel, ValidationError
 from swagger_ui_bundle import swagger_ui_path
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException, NotFound
+from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException, NotFound, RequestEntityTooLarge
 from werkzeug.http import HTTP_STATUS_CODES
 
 from shared.errors import HalffaceError
@@ -105,7 +106,18 @@ class ApiError(HalffaceError):
 
 
 class JsonRequest(Request):
-    """A request whose JSON may be nested as deep, or be as long, as anybody likes: it is refused with a reason."""
+    """A request whose body may be nested as deep, or be as long, as anybody likes: it is refused with a reason."""
+
+    def get_data(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the body; see Werkzeug, which cuts one that comes in chunks at the limit and says nothing.
+
+        Raises RequestEntityTooLarge if there is more of it.
+        """
+        data = super().get_data(*args, **kwargs)
+        is_cut = self.content_length is None and len(data) == self.max_content_length
+        if is_cut and self.environ["wsgi.input"].read(1):
+            raise RequestEntityTooLarge
+        return data
 
     def get_json(self, *args: Any, **kwargs: Any) -> Any:
         """Return the parsed body; see Flask. Raises ApiError: 422 `invalid`, see `_require_few_entries`."""
@@ -193,18 +205,21 @@ def _drain() -> None:
 
 
 def _handle_http_exception(error: HTTPException) -> Response:
-    if error.code is None or error.code < 400:  # a redirect to the address with the right slashes
-        return error.get_response()  # type: ignore[return-value]
     if isinstance(error, ClientDisconnected):
         return _answer(_from_status(408))
     headers = {key: value for key, value in error.get_headers() if key not in {"Content-Type", "Content-Length"}}
-    return _answer(_from_status(error.code, headers))
+    return _answer(_from_status(error.code or 500, headers))
 
 
 def _handle_apiflask_error(error: HTTPError) -> Response:
     if isinstance(error.__cause__, ValidationError):
         return _answer(_invalid(error.__cause__))
     return _answer(_from_status(error.status_code, dict(Headers(error.headers))))
+
+
+def _handle_bad_chunks(_error: ParseException) -> Response:
+    """Answer to a body in chunks that are not as HTTP has them, or that ends before the last one."""
+    return _answer(_from_status(400))
 
 
 def _handle_unexpected(error: Exception) -> Response:
@@ -289,6 +304,7 @@ def make_app(
     app = APIFlask(name, title=title, version="1", docs_path=None)
     app.description = description
     app.request_class = JsonRequest
+    app.url_map.merge_slashes = False  # nothing is redirected, least of all to an address made from the Host header
     app.config.update(
         OPENAPI_VERSION=OPENAPI_VERSION,
         AUTO_SERVERS=False,
@@ -307,6 +323,7 @@ def make_app(
     app.register_error_handler(ApiError, _answer)
     app.register_error_handler(HTTPException, _handle_http_exception)
     app.register_error_handler(HTTPError, _handle_apiflask_error)
+    app.register_error_handler(ParseException, _handle_bad_chunks)
     app.register_error_handler(Exception, _handle_unexpected)
     _add_pages(app, title)
     return app

@@ -23,9 +23,11 @@ START_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
     503: answer("The job queue does not answer; try again after Retry-After seconds.", "HTTPError"),
 }
 NO_JOB: Final = {404: "There is no such job."}
+BROKEN: Final = {409: "Its folder cannot be read; delete it."}
 TEXT: Final = {"schema": {"type": "string"}}
 LOG_ANSWERS: Final[dict[int | str, Any]] = {
     404: "There is no such job.",
+    409: "It cannot be read.",
     200: {
         "description": "The lines.",
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobLog"}}, "text/plain": TEXT},
@@ -40,15 +42,15 @@ REPORT_ANSWERS: Final[dict[int | str, Any]] = {
     404: "There is no such job, or it has no report.",
 }
 CANCEL_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
-    202: answer("A worker has it and stops within seconds.", "Job"),
+    202: answer("A worker has it and stops within seconds.", "JobDetail"),
     404: answer("There is no such job.", "HTTPError"),
-    409: answer("It has ended already.", "HTTPError"),
+    409: answer("It has ended already, or its folder cannot be read.", "HTTPError"),
     503: answer("The job queue does not answer; try again after Retry-After seconds.", "HTTPError"),
 }
 RETRY_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
-    200: answer("An equal job is open already: this is it.", "Job"),
+    200: answer("An equal job is open already: this is it.", "JobDetail"),
     404: answer("There is no such job.", "HTTPError"),
-    409: answer("It has not ended.", "HTTPError"),
+    409: answer("It has not ended, or its folder cannot be read.", "HTTPError"),
     422: answer("Its data set or a version that it names is gone.", "HTTPError"),
     503: answer("The job queue does not answer; try again after Retry-After seconds.", "HTTPError"),
 }
@@ -133,7 +135,7 @@ def list_jobs(query_data: JobsQuery) -> JobList:
 
 @blueprint.get("/v1/jobs/<run_id>")
 @blueprint.output(JobDetail)
-@blueprint.doc(tags=["jobs"], responses=NO_JOB)
+@blueprint.doc(tags=["jobs"], responses=NO_JOB | BROKEN)
 def show_job(run_id: str) -> JobDetail:
     """Show a job
 
@@ -146,7 +148,7 @@ def show_job(run_id: str) -> JobDetail:
 @blueprint.get("/v1/jobs/<run_id>/metrics")
 @blueprint.input(MetricsQuery, location="query")
 @blueprint.output(MetricList)
-@blueprint.doc(tags=["jobs"], responses=NO_JOB)
+@blueprint.doc(tags=["jobs"], responses=NO_JOB | BROKEN)
 def job_metrics(run_id: str, query_data: MetricsQuery) -> MetricList:
     """Show a job's curves
 
@@ -171,7 +173,7 @@ def job_log(run_id: str, query_data: LogQuery) -> Response:
 
 
 @blueprint.post("/v1/jobs/<run_id>/cancel")
-@blueprint.output(Job)
+@blueprint.output(JobDetail)
 @blueprint.doc(tags=["jobs"], responses=CANCEL_ANSWERS)
 def cancel_job(run_id: str) -> tuple[Job, int]:
     """Cancel a job
@@ -184,11 +186,11 @@ def cancel_job(run_id: str) -> tuple[Job, int]:
 
 
 @blueprint.post("/v1/jobs/<run_id>/resume")
-@blueprint.output(Job)
+@blueprint.output(JobDetail)
 @blueprint.doc(
     tags=["jobs"],
     responses={
-        409: "It waits, runs or is finished already.",
+        409: "It waits, runs or is finished already, or its folder cannot be read.",
         422: "Its data set or base model is gone, or the job that makes that has stopped.",
         **NO_JOB,
         **NO_QUEUE,
@@ -204,7 +206,7 @@ def resume_job(run_id: str) -> Job:
 
 
 @blueprint.post("/v1/jobs/<run_id>/retry")
-@blueprint.output(Job, status_code=201)
+@blueprint.output(JobDetail, status_code=201)
 @blueprint.doc(tags=["jobs"], responses=RETRY_ANSWERS)
 def retry_job(run_id: str) -> tuple[Job, int, dict[str, str]]:
     """Start a job anew

@@ -77,7 +77,7 @@ class RunReader:
         run = self.open(run_id)
         try:
             return MetricList(rows=[row for row in run.metrics() if row.epoch > after])
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise _unreadable(f"The metrics of job {run.id} cannot be read.") from error
 
     def log_lines(self, run_id: str, count: int) -> list[str]:
@@ -142,4 +142,4 @@ def read(run: RunFolder) -> Job:
 
 
 def _unreadable(message: str) -> ApiError:
-    return ApiError(status=500, code="job_unreadable", message=message)
+    return ApiError(status=409, code="job_unreadable", message=message)

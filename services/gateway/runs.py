@@ -150,7 +150,8 @@ class Runs:
     def delete(self, run_id: str) -> Deleted:
         """Remove the folder of a job that has ended, of a study those of its parts too; models that they made stay."""
         run = self._reader.open(run_id)
-        folders = [run, *(run.parts() if read(run).request.kind == "study" else [])]
+        job = readable(run)
+        folders = [run, *(run.parts() if job and job.request.kind == "study" else [])]
         gone = {folder.id for folder in folders}
         with ExitStack() as turns:
             for folder in folders:
@@ -165,11 +166,14 @@ class Runs:
         return Deleted(id=run_id, freed_bytes=freed)
 
     def _require_deletable(self, run: RunFolder, gone: Set[str]) -> None:
-        """Return if nobody does the run and no job waits for it, but for those that are `gone` with it."""
-        job = read(run)
-        if job.state in OPEN_STATES:
+        """Return if nobody does the run and no job waits for it, but for those that are `gone` with it.
+
+        One whose folder cannot be read can only be deleted.
+        """
+        job = readable(run)
+        if job is not None and job.state in OPEN_STATES:
             raise _conflict(f"Job {run.id} is {job.state.value}; cancel it before you delete it.")
-        if self._queue.is_taken(run.id):
+        if run.has_process() or run.is_lent() or self._queue.is_taken(run.id):
             raise _conflict(f"A worker is still at job {run.id}; try again in two minutes.")
         waiting = [
             each.id for each in RunFolder.all(self._runs_dir) if each.id not in gone and _waits_for(each, run.id)

@@ -1,13 +1,13 @@
 """`/v1/jobs`: what is asked of a trainer, and how far it is."""
 
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from shared.masking import View
 from shared.schemas.training import IMAGENET, TAUGHT_SHARE, TrainOn, TrainSettings
-from shared.schemas.wire import Answer, RunId, Wire, field_error
+from shared.schemas.wire import Answer, RunId, Wire, field_error, without_default
 
 JobKind = Literal["train", "fine-tune", "evaluate", "export", "study"]
 
@@ -37,24 +37,31 @@ NAMING_FIELDS: Final = ("base_model", "teacher", "second_teacher", "model", "ens
 """The fields that name a version, or the run that makes it."""
 
 
+Named = Annotated[str, StringConstraints(min_length=1)]
+
+
 class JobRequest(Wire):
     """`POST /v1/jobs`: work for a trainer."""
 
-    kind: JobKind = Field("train", description="Absent, it is `train`, or `fine-tune` where a version is given.")
+    kind: JobKind = Field(
+        "train",
+        description="Absent, it is `train`, or `fine-tune` where a version is given.",
+        json_schema_extra=without_default,
+    )
     dataset: str = Field(
         min_length=1, max_length=255, description="A name from /v1/datasets.", examples=["fer2013.zip"]
     )
     view: TrainOn = Field("full", description="train, fine-tune: what is hidden; `five` mixes the study's views.")
-    base_model: str | None = Field(
+    base_model: Named | None = Field(
         None, description="fine-tune: the version to start from, or `run:<job id>`. train: `imagenet` or nothing."
     )
-    teacher: str | None = Field(
+    teacher: Named | None = Field(
         None, description="train, fine-tune: a version (or `run:<job id>`) that sees the whole face and teaches."
     )
-    second_teacher: str | None = Field(
+    second_teacher: Named | None = Field(
         None, description="train, fine-tune: another version that teaches; what both answer is averaged."
     )
-    model: str | None = Field(None, description="evaluate, export: the version, or `run:<job id>`.")
+    model: Named | None = Field(None, description="evaluate, export: the version, or `run:<job id>`.")
     views: list[View] | None = Field(None, min_length=1, description="evaluate: on which views; the five if absent.")
     precision: Precision = Field("int8", description="export: of the ONNX file's arithmetic.")
     mirror_average: bool | None = Field(
@@ -63,7 +70,7 @@ class JobRequest(Wire):
     size_average: bool | None = Field(
         None, description="export: average over two sizes of a face; as the version does, if absent."
     )
-    ensemble_with: str | None = Field(
+    ensemble_with: Named | None = Field(
         None,
         description="export: another version, which needs no weights; the file answers with the mean of both networks, "
         "of which it reads the smaller of two sizes. As the version does, if absent.",
@@ -74,7 +81,7 @@ class JobRequest(Wire):
         description="The new model's name; the view's, or the exported version's, if absent. study: what its models' "
         "names begin with, at most 34 characters.",
     )
-    settings: TrainSettings = TrainSettings()
+    settings: TrainSettings = Field(TrainSettings(), json_schema_extra=without_default)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,10 +1,10 @@
 """How a network is trained; what the trainer reads and what a request is checked by."""
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shared.schemas.wire import Wire, field_error
+from shared.schemas.wire import Wire, field_error, without_default
 
 IMAGENET: Final = "imagenet"
 """In place of a version to start from: torchvision's published weights, which the trainer downloads."""
@@ -31,10 +31,20 @@ FROM_BASE: Final = (*SPLIT, *FIXED_BY_WEIGHTS)
 """What a fine-tuning takes from the version that it starts from, where it is not told."""
 
 
+def _without_open_defaults(schema: dict[str, Any]) -> None:
+    """Take out of the settings' schema the defaults of those that a base version or a teacher says where they are left
+    out."""
+    for name in (*FROM_BASE, "distill_weight"):
+        without_default(schema["properties"][name])
+    for name in FROM_BASE:
+        described = schema["properties"][name]
+        described["description"] += " Absent in a fine-tuning: as in the version that it starts from."
+
+
 class TrainSettings(Wire):
     """How to train; the same model is the trainer's config, so a request is checked by what runs it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_without_open_defaults)
 
     architecture: Architecture = Field("resnet18", description="torchvision's network of that name.")
     max_pool: bool = Field(False, description="Keep the stem's max-pool (off for 48 x 48 faces).")
@@ -46,7 +56,9 @@ class TrainSettings(Wire):
     )
     epochs: int = Field(20, ge=1, le=1000, description="Passes over the training part.")
     epoch_faces: int | None = Field(
-        None, ge=1, description="Faces in an epoch, drawn anew for each; the whole training part if absent."
+        None,
+        ge=1,
+        description="Faces in an epoch, drawn anew for each, to whole batches; the whole training part if absent.",
     )
     batch_size: int = Field(128, ge=2, le=4096)
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -101,7 +113,7 @@ class TrainSettings(Wire):
         0.0,
         ge=0,
         le=1,
-        description="Share of the loss that is the teacher's soft labels; 0.7 if a teacher is given without it.",
+        description="Share of the loss that is the teacher's soft labels; absent, 0.7 if there is a teacher, else 0.",
     )
     distill_temperature: float = Field(2.0, gt=0, le=20, description="Softens teacher and student alike.")
     fixed_teacher: bool = Field(

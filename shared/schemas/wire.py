@@ -1,6 +1,6 @@
 """What all of the wire is made of: requests and answers, the shape of an error, whether a service is ready."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -47,6 +47,11 @@ class Health(Answer):
 
     status: Literal["ok", "unavailable"]
     reason: str | None = Field(None, description="Why it is not ready, or which part of it keeps an older state.")
+
+
+def without_default(schema: dict[str, Any]) -> None:
+    """Take the default out of a field's schema: left out, the field means something else than when it is sent."""
+    schema.pop("default", None)
 
 
 def field_error(field: str, what: str) -> PydanticCustomError:

@@ -8,12 +8,15 @@ import hashlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from http.client import HTTPResponse
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -191,6 +194,36 @@ def test_a_form_that_is_too_large_is_refused(gateway: RunningGateway) -> None:
     answer = post(gateway, "/v1/predictions", files={"images": ("a.png", b"x" * 300_000)})
 
     assert refused(answer, 413).error.code == "request_too_large"
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data; boundary=x"])
+def test_a_body_in_chunks_that_is_too_large_is_refused(gateway: RunningGateway, content_type: str) -> None:
+    pieces = (b"x" * 10_000 for _ in range(30))
+    answer = post(gateway, "/v1/predictions", data=pieces, headers={"Content-Type": content_type})
+
+    assert refused(answer, 413).error.code == "request_too_large"
+
+
+@pytest.mark.parametrize("body", [b"zz\r\n", b"-1\r\n", b"2\r\n{}3\r\n", b"2\r\n{}"])
+def test_chunks_that_are_none_are_refused_as_what_cannot_be_read(gateway: RunningGateway, body: bytes) -> None:
+    address = urlsplit(gateway.url)
+    head = (
+        "POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        f"Authorization: Bearer {ADMIN_KEY}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(head.encode() + body)
+        connection.shutdown(socket.SHUT_WR)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 400
+        assert ErrorAnswer.model_validate_json(answer.read()).error.code == "bad_request"
+
+
+def test_nothing_is_redirected_to_an_address_made_from_the_host_header(gateway: RunningGateway) -> None:
+    for path in ("/v1//models", "/v1/models/"):
+        answer = get(gateway, path, headers={"Host": "evil.example"}, allow_redirects=False)
+        assert refused(answer, 404).error.code == "not_found"
 
 
 def test_inferences_refusal_reaches_the_caller(gateway: RunningGateway, inference: SmallInference) -> None:
@@ -455,6 +488,23 @@ def test_the_document_describes_every_address_and_both_kinds_of_body(gateway: Ru
         for operation in operations.values():
             assert operation["summary"]
             assert operation["tags"]
+
+
+def test_the_document_tells_what_a_field_may_be_and_what_is_assumed_without_it(gateway: RunningGateway) -> None:
+    schemas = get(gateway, "/openapi.json").json()["components"]["schemas"]
+
+    def fields_of(name: str) -> dict[str, Any]:
+        """Return the fields of a schema, whose name may begin with that of another one that holds it."""
+        found: dict[str, Any] = next(schema["properties"] for key, schema in schemas.items() if key.endswith(name))
+        return found
+
+    asked, settings = fields_of("JobRequest"), fields_of("TrainSettings")
+    for open_one in (asked["kind"], asked["settings"], settings["distill_weight"], settings["width"]):
+        assert "default" not in open_one  # left out, it is what a base version or a teacher makes of it
+    assert settings["epochs"]["default"] == 20
+    slot, worth = fields_of("ModelChange")["slot"], fields_of("Face")["worth"]
+    assert (slot["nullable"], slot["enum"][-1]) == (True, None)
+    assert (worth["nullable"], len(worth["allOf"])) == (True, 1)
 
 
 def test_every_reference_of_the_document_leads_somewhere(gateway: RunningGateway) -> None:

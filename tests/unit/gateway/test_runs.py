@@ -159,10 +159,14 @@ def test_a_corrupt_run_is_left_out_of_the_list_and_named_alone(runs: Runs, reade
 
     assert [job.id for job in reader.all(None, 10).jobs] == [good.id]
     error = refusal(lambda: reader.show(bad.id))
-    assert (error.status, error.code) == (500, "job_unreadable")
+    assert (error.status, error.code) == (409, "job_unreadable")
     (folder / "runs" / bad.id / "request.json").write_text("{")
-    for change in (runs.resume, runs.cancel, runs.delete, runs.retry):
+    for change in (runs.resume, runs.cancel, runs.retry):
         assert refusal(lambda change=change: change(bad.id)).code == "job_unreadable"
+    with only_one(RunFolder(folder / "runs" / bad.id)):
+        assert "A worker is still at job" in refusal(lambda: runs.delete(bad.id)).message
+    assert runs.delete(bad.id).freed_bytes > 0
+    assert refusal(lambda: reader.show(bad.id)).code == "job_not_found"
 
 
 def test_the_list_can_be_of_one_state_and_short(runs: Runs, reader: RunReader) -> None:

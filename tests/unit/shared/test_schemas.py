@@ -107,6 +107,10 @@ def test_a_prediction_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> N
         {"dataset": "d", "name": "Upper"},
         {"dataset": "d", "name": "a\n"},
         {"dataset": "d", "name": ""},
+        {"dataset": "d", "base_model": ""},
+        {"dataset": "d", "kind": "fine-tune", "base_model": ""},
+        {"dataset": "d", "kind": "evaluate", "model": ""},
+        {"dataset": "d", "teacher": "", "settings": {"distill_weight": 0.7}},
     ],
 )
 def test_a_job_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
