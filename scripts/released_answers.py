@@ -21,7 +21,8 @@ from shared.files import write_atomically
 from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import read_active
-from trainer.evaluation import logits_of, softmax
+from shared.probabilities import softmax
+from trainer.evaluation import logits_of
 from trainer.study.answers import Reader, open_reader
 
 ROOT: Final = Path(__file__).parents[1]

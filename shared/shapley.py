@@ -24,6 +24,7 @@ from shared.errors import FaceShapeError
 from shared.labels import LABELS
 from shared.masking import View, hidden_quadrants
 from shared.preprocessing import InputSpec, prepare, resize
+from shared.probabilities import softmax
 
 QUADRANT_NUMBERS: Final = (1, 2, 3, 4)
 COALITIONS: Final = 1 << len(QUADRANT_NUMBERS)
@@ -96,11 +97,10 @@ def coalition_outputs(logits: npt.NDArray[np.float32], prior: npt.NDArray[np.gen
         logits: float32 (N * 15, 7), the network's answers to `coalition_faces`.
         prior: (7,), the emotions' shares in the training images.
     """
-    exact = logits.astype(np.float64).reshape(-1, COALITIONS - 1, len(LABELS))
-    powers = np.exp(exact - exact.max(axis=-1, keepdims=True))
-    outputs = np.empty((len(exact), COALITIONS, len(LABELS)))
+    seen = softmax(logits).reshape(-1, COALITIONS - 1, len(LABELS))
+    outputs = np.empty((len(seen), COALITIONS, len(LABELS)))
     outputs[:, 0] = np.asarray(prior, np.float64)
-    outputs[:, 1:] = powers / powers.sum(axis=-1, keepdims=True)
+    outputs[:, 1:] = seen
     return outputs
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from shared.labels import LABELS
 from shared.masking import Hidden
 from shared.preprocessing import InputSpec, prepare
+from shared.probabilities import softmax
 
 Logits = npt.NDArray[np.float32]
 Forward = Callable[[npt.NDArray[np.float32]], Logits]
@@ -46,16 +47,14 @@ def logits_of(
     return np.concatenate(rows)
 
 
-def softmax(logits: Logits) -> npt.NDArray[np.float64]:
-    """Return probabilities (N, 7) that sum to 1."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+def losses(probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return each image's negative log-likelihood (N,), in nats."""
+    return np.asarray(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)))
 
 
 def cross_entropy(logits: Logits, labels: npt.NDArray[np.int64]) -> float:
     """Return the mean negative log-likelihood, in nats."""
-    chosen = softmax(logits)[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
+    return float(losses(softmax(logits), labels).mean())
 
 
 def accuracy(logits: Logits, labels: npt.NDArray[np.int64]) -> float:

@@ -1,6 +1,7 @@
 """From images to what each model reads on each face. Plain functions: no Flask, no settings.
 
-The gray face goes through `shared.preprocessing.prepare`, as in training and evaluation; the softmax is evaluation's.
+The gray face goes through `shared.preprocessing.prepare` and its logits through `shared.probabilities`, as in training
+and evaluation.
 """
 
 import base64
@@ -25,6 +26,7 @@ from shared.labels import LABELS
 from shared.masking import View
 from shared.model_folder import Card
 from shared.preprocessing import prepare, resize
+from shared.probabilities import softmax
 from shared.schemas.predictions import Box, Detect, Face, ImageAnswer, Prediction, Quarters, Timings, Worth
 from shared.schemas.wire import Slot
 from shared.shapley import explain_face
@@ -232,9 +234,7 @@ def probabilities(network: Network, grays: Sequence[Gray], view: View) -> npt.ND
     Raises:
         ApiError: 503 `model_broken`: the network gave no finite numbers.
     """
-    exact = _logits(network, prepare(grays, view, network.card.input)).astype(np.float64)
-    shifted = np.exp(exact - exact.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+    return softmax(_logits(network, prepare(grays, view, network.card.input)))
 
 
 def _logits(network: Network, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

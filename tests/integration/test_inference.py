@@ -20,12 +20,13 @@ from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import write_active
 from shared.preprocessing import to_gray
+from shared.probabilities import softmax
 from shared.schemas.predictions import PredictAnswer, Prediction
 from shared.schemas.wire import SLOTS, ErrorAnswer
 from tests.integration.conftest import RunningInference, running_inference
 from tests.unit.inference.pictures import bomb, data_url, encode
 from tests.unit.inference.small_models import SPEC, projection, write_five, write_projection
-from trainer.evaluation import logits_of, softmax
+from trainer.evaluation import logits_of
 
 PORTRAIT = encode(draw_portrait("happy", 38, 256), "PNG")
 FACE = encode(draw_face("happy", 3), "PNG")

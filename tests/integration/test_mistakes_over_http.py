@@ -16,11 +16,12 @@ from shared.dataset_images import read_images
 from shared.labels import LABELS
 from shared.masking import View
 from shared.model_folder import read_active, write_active
+from shared.probabilities import softmax
 from shared.schemas.wire import SLOTS
 from shared.study_mistakes import MistakesQuery
 from tests.drawn_zip import write_drawn_zip
 from tests.integration.service_process import running_service
-from trainer.evaluation import logits_of, softmax
+from trainer.evaluation import logits_of
 from trainer.settings import Settings
 from trainer.study.answers import open_reader
 from trainer.study.released import measure_released

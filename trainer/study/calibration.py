@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
+from shared.probabilities import softmax
 from shared.study import Calibration, Estimate, ReliabilityBin
-from trainer.evaluation import Logits, cross_entropy, softmax
+from trainer.evaluation import Logits, losses
 from trainer.study.bootstrap import Floats, Weights, basic_estimate, mean_estimate
 from trainer.study.confusion import Labels
 
@@ -25,17 +26,12 @@ def fit_temperature(logits: Logits, labels: Labels) -> float:
     """Return the temperature that minimises the mean negative log-likelihood of `labels` (N,) under logits (N, 7)."""
     low, high = np.log(TEMPERATURES)
     found = minimize_scalar(
-        lambda log: cross_entropy((logits / np.exp(log)).astype(np.float32), labels),
+        lambda log: losses(softmax(logits, np.exp(log)), labels).mean(),
         bounds=(low, high),
         method="bounded",
         options={"xatol": 1e-4},
     )
     return float(np.exp(found.x))
-
-
-def scaled(logits: Logits, temperature: float) -> Logits:
-    """Return the logits divided by the temperature."""
-    return (logits / temperature).astype(np.float32)
 
 
 def expected_calibration_error(probabilities: Floats, labels: Labels) -> float:
@@ -58,13 +54,13 @@ def calibration(logits: Logits, labels: Labels, temperature: float, weights: Wei
         weights: see `trainer.study.bootstrap.draw`.
         bins: also give the reliability bins.
     """
-    before, after = softmax(logits), softmax(scaled(logits, temperature))
+    before, after = softmax(logits), softmax(logits, temperature)
     return Calibration(
         temperature=temperature,
         ece_before=_error_estimate(before, labels, weights),
         ece_after=_error_estimate(after, labels, weights),
-        nll_before=mean_estimate(_losses(before, labels), weights),
-        nll_after=mean_estimate(_losses(after, labels), weights),
+        nll_before=mean_estimate(losses(before, labels), weights),
+        nll_after=mean_estimate(losses(after, labels), weights),
         before=reliability(before, labels) if bins else (),
         after=reliability(after, labels) if bins else (),
     )
@@ -109,9 +105,4 @@ def _error(sums: Floats, images: int) -> Floats:
 def _error_estimate(probabilities: Floats, labels: Labels, weights: Weights) -> Estimate:
     gaps = _gaps(probabilities, labels)
     resampled = _error(np.asarray(weights @ gaps.astype(np.float32), np.float64), len(labels))
-    return basic_estimate(float(_error(gaps.sum(axis=0), len(labels))), resampled)
-
-
-def _losses(probabilities: Floats, labels: Labels) -> Floats:
-    """Return each image's negative log-likelihood, in nats."""
-    return -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))
+    return basic_estimate(expected_calibration_error(probabilities, labels), resampled)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from shared.masking import STUDY_VIEWS
+from shared.probabilities import softmax
 from shared.study_answers import StudyAnswers, image_order
 from trainer.data import Dataset
-from trainer.evaluation import softmax
 from trainer.study.answers import Answers, Reader
 from trainer.study.runner import read_views
 

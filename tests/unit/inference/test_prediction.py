@@ -29,11 +29,11 @@ from services.inference.prediction import (
 from shared.labels import LABELS
 from shared.masking import View
 from shared.preprocessing import prepare
+from shared.probabilities import softmax
 from shared.schemas.predictions import Box, Detect
 from shared.shapley import hidden_of, shapley_values
 from shared.web import ApiError
 from tests.unit.inference.small_models import write_five
-from trainer.evaluation import softmax
 
 DETECTOR = YuNetDetector()
 

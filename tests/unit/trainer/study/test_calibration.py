@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
+from shared.probabilities import softmax
 from tests.unit.trainer.study.small_study import answers, labels_of
-from trainer.evaluation import cross_entropy, softmax
+from trainer.evaluation import cross_entropy
 from trainer.study.bootstrap import draw
 from trainer.study.calibration import (
     calibration,
     expected_calibration_error,
     fit_temperature,
     reliability,
-    scaled,
 )
 
 
@@ -32,8 +32,8 @@ def test_the_temperature_that_was_put_on_honest_logits_is_found(temperature: flo
 def test_no_other_temperature_has_a_lower_loss() -> None:
     logits, labels = answers(labels_of(300), 2.0, 1), labels_of(300)
     best = fit_temperature(logits, labels)
-    loss = cross_entropy(scaled(logits, best), labels)
-    assert all(loss <= cross_entropy(scaled(logits, best * factor), labels) for factor in (0.5, 0.95, 1.05, 2))
+    loss = cross_entropy(logits / best, labels)
+    assert all(loss <= cross_entropy(logits / (best * factor), labels) for factor in (0.5, 0.95, 1.05, 2))
 
 
 def test_the_calibration_error_counted_by_hand() -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from shared.labels import LABELS
 from shared.masking import View
+from shared.probabilities import softmax
 from shared.study import Cell
 from tests.unit.trainer.study.small_study import answers, labels_of
-from trainer.evaluation import softmax
 from trainer.study.report_files import Evaluation, write_report
 from trainer.study.svg import Bar, Line, chart
 
