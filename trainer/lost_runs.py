@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 
 from shared.errors import RunFolderError
 from shared.run_folder import ANSWERS_DIR, JOB_OPTIONS, RUN_FUNCTION, RunFolder, queue_name, utc_now
-from shared.schemas.jobs import TRAINING_KINDS, JobKind, JobState
+from shared.schemas.jobs import OPEN_STATES, TRAINING_KINDS, JobKind, JobState
 from trainer.run_lock import only_one
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,6 @@ SETTLE_SECONDS: Final = 20
 MAX_DEATHS: Final = 3
 """A run whose process died this often without being asked is given up, with a sentence."""
 
-OPEN: Final = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED})
 _NOUNS: Final[Mapping[JobKind, str]] = {"evaluate": "evaluation", "export": "export", "study": "study's report"}
 
 
@@ -43,7 +42,7 @@ def note_death(run: RunFolder) -> None:
     many lives again.
     """
     state = run.state()
-    if state.state not in OPEN:
+    if state.state not in OPEN_STATES:
         return
     path, kept, phase = run.path / "deaths", _kept(run), run.progress().phase
     place = f"{kept}:{phase}"
@@ -121,7 +120,7 @@ class LostRuns:
             if run.cancel_asked():
                 end = {"state": JobState.CANCELLED, "message": None, "ended": utc_now()}
                 run.set_state(run.state().model_copy(update=end))
-            if run.state().state not in OPEN:
+            if run.state().state not in OPEN_STATES:
                 return False
             enqueue(self._queues, run, first=run.state().state == JobState.INTERRUPTED)
             return True
@@ -166,7 +165,7 @@ def _may_be_lost(run: RunFolder) -> bool:
     """Return whether a run is open, waits for no other, and would have reached a process if it were on its way."""
     try:
         state, waits = run.state().state, run.unfinished()
-        if waits or state not in OPEN or run.is_without_its_study():
+        if waits or state not in OPEN_STATES or run.is_without_its_study():
             return False
         changed = _changed(run)
         last_part = max((_changed(part) for part in run.parts()), default=changed)

@@ -27,13 +27,13 @@ from scripts.night.gateway import Gateway
 from scripts.night.kills import KINDS, Killer
 from scripts.night.model_watch import ModelWatch
 from scripts.night.own_stack import OwnStack, settings_for
-from scripts.night.report import ENDED, job_problems, make_report, repeated_too_much
+from scripts.night.report import job_problems, make_report, repeated_too_much
 from scripts.night.trainings import TwiceWatch, lock_holders
 from scripts.stack import StackError, say
 from scripts.up import alone_in
 from shared.files import write_atomically
 from shared.run_folder import utc_now
-from shared.schemas.jobs import Job
+from shared.schemas.jobs import OPEN_STATES, Job
 from shared.validation import explain
 
 REPORT_FILE: Final = "night.json"
@@ -102,7 +102,7 @@ class Night:
     @property
     def is_over(self) -> bool:
         """Whether every job has ended."""
-        return len(self.jobs) == len(self._ids) and all(job.state in ENDED for job in self.jobs)
+        return len(self.jobs) == len(self._ids) and all(job.state not in OPEN_STATES for job in self.jobs)
 
     def spend(self, wanted: Callable[[], bool]) -> None:
         """Watch and kill until all jobs have ended, while `wanted`, and not beyond the time limit."""

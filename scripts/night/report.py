@@ -10,9 +10,8 @@ from typing import Any, Final
 from scripts.night.kills import Kill
 from scripts.night.model_watch import problem_of
 from shared.run_folder import LOG_FILE, RunFolder
-from shared.schemas.jobs import Job, JobState
+from shared.schemas.jobs import OPEN_STATES, Job, JobState
 
-ENDED: Final = frozenset({JobState.FINISHED, JobState.FAILED, JobState.CANCELLED})
 GRACE_S: Final = 30.0
 """A step and the writing of the checkpoint itself, which end before the next checkpoint is there."""
 
@@ -66,7 +65,7 @@ def job_problems(jobs: Sequence[Job], expected: int, models_dir: Path) -> list[s
     """Return a sentence for each job that did not end with a whole model of its own."""
     problems = [] if len(jobs) == expected else [f"{expected} jobs were queued and {len(jobs)} are there."]
     for job in jobs:
-        if job.state not in ENDED:
+        if job.state in OPEN_STATES:
             problems.append(f"{job.id} had not ended in time: it is {job.state.value}.")
         elif job.state != JobState.FINISHED or not job.model:
             problems.append(f"{job.id} is {job.state.value}: {job.message or 'it made no model.'}")

@@ -9,7 +9,18 @@ from services.frontend import charts, words
 from services.frontend.access import change_or_say_why
 from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
-from shared.schemas.jobs import OPEN_STATES, TRAINING_KINDS, Deleted, Job, JobDetail, JobProgress, JobState, MetricRow
+from shared.schemas.jobs import (
+    CANCELLABLE,
+    OPEN_STATES,
+    RESUMABLE,
+    TRAINING_KINDS,
+    Deleted,
+    Job,
+    JobDetail,
+    JobProgress,
+    JobState,
+    MetricRow,
+)
 
 REFRESH_S: Final = 2
 ENDED_REFRESH_S: Final = 10
@@ -26,8 +37,6 @@ STATE_COLOURS: Final = {
     JobState.FAILED: "red",
     JobState.FINISHED: "green",
 }
-MAY_CANCEL: Final = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED})
-MAY_RESUME: Final = frozenset({JobState.CANCELLED, JobState.FAILED, JobState.INTERRUPTED})
 
 
 def badge(job: Job) -> None:
@@ -82,7 +91,7 @@ def _heading(job: JobDetail) -> None:
     if job.after and job.request.kind != "study":
         st.caption(f"It needs {words.listed([link(other, other) for other in job.after])}.")
     with st.container(horizontal=True):
-        if job.state in MAY_CANCEL and st.button("Cancel", icon=":material/stop:", key="cancel"):
+        if job.state in CANCELLABLE and st.button("Cancel", icon=":material/stop:", key="cancel"):
             change_or_say_why(lambda gateway: gateway.cancel(job.id))
         if _may_resume(job) and st.button("Resume", icon=":material/play_arrow:", type="primary", key="resume"):
             change_or_say_why(lambda gateway: gateway.resume(job.id))
@@ -101,7 +110,7 @@ def _deleted(gone: Deleted) -> None:
 
 
 def _may_resume(job: JobDetail) -> bool:
-    return any(each.state in MAY_RESUME for each in (job, *job.parts))
+    return any(each.state in RESUMABLE for each in (job, *job.parts))
 
 
 def _what(job: Job) -> str:

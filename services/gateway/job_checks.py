@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.gateway.dataset_catalogue import DatasetCatalogue
-from services.gateway.job_messages import STOPPED
 from services.gateway.model_catalogue import ModelCatalogue
 from shared.ensembles import why_not_together
 from shared.errors import ModelFolderError, RunFolderError
 from shared.model_folder import Card
 from shared.run_folder import RunFolder
-from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobRequest, JobState
+from shared.schemas.jobs import RUN_PREFIX, STOPPED, TRAINING_KINDS, JobRequest, JobState
 from shared.schemas.training import FIXED_BY_WEIGHTS, FROM_BASE, IMAGENET
 from shared.web import ApiError
 

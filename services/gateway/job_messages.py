@@ -6,9 +6,7 @@ from pathlib import Path
 from services.gateway.job_queue import QueueSnapshot
 from shared.errors import RunFolderError
 from shared.run_folder import RunFolder
-from shared.schemas.jobs import JobState
-
-STOPPED = frozenset({JobState.FAILED, JobState.CANCELLED})
+from shared.schemas.jobs import STOPPED, JobState
 
 
 def why_waiting(run: RunFolder, snapshot: QueueSnapshot | None) -> str:

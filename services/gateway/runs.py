@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterator, Set
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 from services.gateway.job_checks import JobChecks
 from services.gateway.job_queue import JobQueue
@@ -18,12 +17,10 @@ from services.gateway.removal import remove
 from services.gateway.run_reader import WAITING, RunReader, read, readable
 from shared.errors import RunFolderError
 from shared.run_folder import REQUEST_FILE, RunFolder, RunState, utc_now
-from shared.schemas.jobs import OPEN_STATES, Deleted, Job, JobRequest, JobState
+from shared.schemas.jobs import OPEN_STATES, RESUMABLE, Deleted, Job, JobRequest, JobState
 from shared.schemas.training import FROM_BASE, IMAGENET
 from shared.study_plan import create_study
 from shared.web import ApiError
-
-RESUMABLE: Final = frozenset({JobState.CANCELLED, JobState.FAILED, JobState.INTERRUPTED})
 
 _log = logging.getLogger("halfface.gateway.runs")
 

@@ -141,7 +141,12 @@ class JobState(StrEnum):
     FINISHED = "finished"
 
 
-OPEN_STATES = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING, JobState.INTERRUPTED})
+OPEN_STATES: Final = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING, JobState.INTERRUPTED})
+CANCELLABLE: Final = OPEN_STATES - {JobState.CANCELLING}
+STOPPED: Final = frozenset({JobState.CANCELLED, JobState.FAILED})
+"""States of a job that has ended and made nothing."""
+
+RESUMABLE: Final = STOPPED | {JobState.INTERRUPTED}
 
 
 class StateChange(Answer):

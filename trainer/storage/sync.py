@@ -42,7 +42,7 @@ from shared.run_folder import (
     RunFolder,
     RunState,
 )
-from shared.schemas.jobs import OPEN_STATES, JobState
+from shared.schemas.jobs import OPEN_STATES, STOPPED, JobState
 from trainer.errors import FileChangedError, StorageError
 from trainer.settings import Settings
 from trainer.storage import SYNC_DIR
@@ -59,7 +59,6 @@ from trainer.storage.store import Storage, open_storage
 log = logging.getLogger(__name__)
 
 LOST_EVERY_S: Final = 15.0
-STOPPED: Final = frozenset({JobState.CANCELLED, JobState.FAILED})
 ALIVE_FILE: Final = "alive"
 """In `SYNC_DIR`: touched when the storage has answered at the start, and after each round that went well."""
 
