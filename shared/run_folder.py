@@ -3,19 +3,24 @@
 ```
 request.json    what was asked for, by whom and when; what it waits for; written once, before the job is queued
 state.json      queued, running, …; the sentence beside it; the model that it made
-history.jsonl   a line for each change of state
+history.jsonl   a line for each change of state; added to
 progress.json   phase, epoch, step, loss, ETA; replaced while it runs
-metrics.jsonl   a line an epoch
-checkpoints/    the trainer's
-answers/        the trainer's: what networks answered; may be deleted at any time
+metrics.jsonl   a line an epoch; added to
+origin.json     which code, arithmetic and machine it began with
+checkpoints/    everything that a training goes on from; the two newest
+best.safetensors  the weights of the best epoch so far
+export/         the version's files, until they are in the models folder
+answers/        what networks answered; may be deleted at any time
 cancel          there if somebody wants it to stop
 lock            held by the process that does the run: see trainer.run_lock
-log.txt         the trainer's log
+reserve         room on the disk for the state in which it ends
+deaths          how often its process died without keeping more: see trainer.lost_runs
+log.txt         the trainer's log; added to
 lease.json      there while a worker of another machine has the run: see trainer.storage
 report/         figures as files and as a page, of an evaluation or a study
 ```
-The gateway writes request.json, the queued state and `cancel`; the trainer writes the rest. Each file is replaced
-atomically, so readers never see half of one.
+Who makes a job, the gateway or the command line, writes request.json, the queued state and `cancel`; the trainer writes
+the rest. What is not added to is replaced atomically, so readers never see half of a file.
 """
 
 import contextlib
@@ -56,6 +61,15 @@ LEASE_FILE = "lease.json"
 REPORT_DIR = "report"
 ANSWERS_DIR = "answers"
 HISTORY_FILE = "history.jsonl"
+METRICS_FILE = "metrics.jsonl"
+CHECKPOINTS_DIR = "checkpoints"
+CHECKPOINTS = "step-*.safetensors"
+"""The files in it; the names of later ones sort behind those of earlier ones."""
+
+BEST_FILE = "best.safetensors"
+EXPORT_DIR = "export"
+DEATHS_FILE = "deaths"
+RESERVE_FILE = "reserve"
 FIRST_QUEUE, LAST_QUEUE = "trainer-first", "trainer"
 QUEUE_NAMES = (FIRST_QUEUE, LAST_QUEUE)
 """The queues between the gateway and the workers, in the order in which workers empty them."""
@@ -105,7 +119,7 @@ class RunState(BaseModel):
 
 
 class RunFolder:
-    """One run's folder; every method reads or writes one file of it."""
+    """One run's folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -208,7 +222,7 @@ class RunFolder:
 
     def metrics(self) -> list[MetricRow]:
         """Return the epochs so far; a line that is being written, or that a crash cut off, is left out."""
-        return self._lines("metrics.jsonl", MetricRow)
+        return self._lines(METRICS_FILE, MetricRow)
 
     def ask_to_cancel(self, by: str | None = None) -> None:
         """Leave word that the run shall stop; it does within seconds, with a checkpoint. The history has who asked."""

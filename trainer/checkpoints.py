@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from shared.run_folder import CHECKPOINTS
 from trainer.errors import CheckpointError
 
 KEPT: Final = 2
@@ -86,7 +87,7 @@ def save_checkpoint(
     metadata = {"position": position.model_dump_json(), "sha256": _digest(flat)}
     _write(path, flat, metadata)
     cut_off = [path for pattern in (".step-*", ".tmp*") for path in folder.glob(pattern)]  # ours, and safetensors' own
-    for old in [*sorted(folder.glob("step-*.safetensors"))[:-KEPT], *cut_off]:
+    for old in [*sorted(folder.glob(CHECKPOINTS))[:-KEPT], *cut_off]:
         old.unlink(missing_ok=True)
     return path
 
@@ -102,7 +103,7 @@ def load_checkpoint(
     Raises:
         CheckpointError: there are checkpoints, and none can be read, or the newest is of another network.
     """
-    paths = sorted(folder.glob("step-*.safetensors"), reverse=True)
+    paths = sorted(folder.glob(CHECKPOINTS), reverse=True)
     for path in paths:
         try:
             position, tensors = _read(path)

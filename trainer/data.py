@@ -154,7 +154,7 @@ def _read(path: Path, size: int) -> tuple[list[FaceImage], _Likeness]:
 def _apart_from(
     test: list[FaceImage], train: list[FaceImage], likeness: _Likeness, threshold: float
 ) -> tuple[list[FaceImage], LeftOut]:
-    """Return the images of `train` that are no copy of a test image nor of one before them with the same label."""
+    """Return the images of `train` that are no copy of a test image, and of equal ones with one label the last."""
     digests = {image.digest for image in test}
     unequal = [image for image in train if image.digest not in digests]
     apart = [image for image, near in zip(unequal, likeness.of(unequal, test) >= threshold, strict=True) if not near]

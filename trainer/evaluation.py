@@ -20,7 +20,7 @@ Forward = Callable[[npt.NDArray[np.float32]], Logits]
 
 
 def torch_forward(network: nn.Module, device: torch.device) -> Forward:
-    """Return a function from prepared float32 (N, C, S, S) to logits (N, 7) by a torch network in float32."""
+    """Return a function from prepared float32 (N, C, S, S) to logits (N, 7), by a torch network, as it computes."""
 
     def forward(batch: npt.NDArray[np.float32]) -> Logits:
         network.eval()

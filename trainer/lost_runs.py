@@ -18,7 +18,18 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from shared.errors import RunFolderError
-from shared.run_folder import ANSWERS_DIR, JOB_OPTIONS, RUN_FUNCTION, RunFolder, queue_name, utc_now
+from shared.run_folder import (
+    ANSWERS_DIR,
+    CHECKPOINTS,
+    CHECKPOINTS_DIR,
+    DEATHS_FILE,
+    JOB_OPTIONS,
+    RUN_FUNCTION,
+    STATE_FILE,
+    RunFolder,
+    queue_name,
+    utc_now,
+)
 from shared.schemas.jobs import OPEN_STATES, TRAINING_KINDS, JobKind, JobState
 from trainer.run_lock import only_one
 
@@ -44,7 +55,7 @@ def note_death(run: RunFolder) -> None:
     state = run.state()
     if state.state not in OPEN_STATES:
         return
-    path, kept, phase = run.path / "deaths", _kept(run), run.progress().phase
+    path, kept, phase = run.path / DEATHS_FILE, _kept(run), run.progress().phase
     place = f"{kept}:{phase}"
     deaths = [line for line in path.read_text().split() if line.startswith(f"{kept}:")] if path.exists() else []
     deaths.append(place)
@@ -61,7 +72,7 @@ def note_death(run: RunFolder) -> None:
 
 def _kept(run: RunFolder) -> str:
     """Return in a word how much of its work a run has kept: its newest checkpoint, and how many answers of models."""
-    newest = max((saved.stem for saved in (run.path / "checkpoints").glob("step-*.safetensors")), default="nothing")
+    newest = max((saved.stem for saved in (run.path / CHECKPOINTS_DIR).glob(CHECKPOINTS)), default="nothing")
     answers = sum(1 for _ in (run.path / ANSWERS_DIR).glob("*.npy"))
     return f"{newest}+{answers}"
 
@@ -177,4 +188,4 @@ def _may_be_lost(run: RunFolder) -> bool:
 
 
 def _changed(run: RunFolder) -> datetime:
-    return datetime.fromtimestamp((run.path / "state.json").stat().st_mtime, UTC)
+    return datetime.fromtimestamp((run.path / STATE_FILE).stat().st_mtime, UTC)

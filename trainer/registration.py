@@ -18,7 +18,7 @@ from shared.masking import STUDY_VIEWS
 from shared.model_comparison import against_serving
 from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, sha256_of, write_model
 from shared.preprocessing import InputSpec
-from shared.run_folder import ANSWERS_DIR, RunFolder, utc_now
+from shared.run_folder import ANSWERS_DIR, EXPORT_DIR, RunFolder, utc_now
 from shared.schemas.jobs import JobProgress, JobRequest, MetricRow
 from shared.self_test import known_logits
 from trainer.augmentation import view_mix
@@ -126,7 +126,7 @@ def _exported(
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Return the version's files by name, in the run's folder, and its card."""
     hooks.progress(last.model_copy(update={"phase": "exporting"}))
-    path = run.path / "export" / MODEL_FILE
+    path = run.path / EXPORT_DIR / MODEL_FILE
     shutil.rmtree(path.parent, ignore_errors=True)  # what an attempt that was killed left
     served = as_served(network, mirror_average=bool(origin.training.get(MIRROR_AVERAGE)))
     settings = replace(export, size_average=bool(origin.training.get(SIZE_AVERAGE)))

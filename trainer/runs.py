@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from shared.errors import HalffaceError, RunFolderError
-from shared.run_folder import RunFolder, RunState, utc_now
+from shared.run_folder import BEST_FILE, CHECKPOINTS_DIR, EXPORT_DIR, RESERVE_FILE, RunFolder, RunState, utc_now
 from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobProgress, JobRequest, JobState
 from trainer.devices import choose_device
 from trainer.distributed import ALONE, Group
@@ -67,7 +67,7 @@ def execute(
             run.set_state(RunState(state=JobState.CANCELLED, started=run.state().started, ended=utc_now()))
             return run.state()
         run.set_state(RunState(state=JobState.RUNNING, started=started))
-        reserve = run.path / "reserve"
+        reserve = run.path / RESERVE_FILE
         try:
             reserve.write_bytes(bytes(RESERVE_BYTES))
             model = _do(run, settings, run_hooks(run, stop_asked, show), group)
@@ -88,9 +88,9 @@ def execute(
 
 def _remove_weights(run: RunFolder) -> None:
     """Remove what only a run that goes on would read and what takes most room: the model has its weights."""
-    for folder in ("checkpoints", "export"):
+    for folder in (CHECKPOINTS_DIR, EXPORT_DIR):
         shutil.rmtree(run.path / folder, ignore_errors=True)
-    (run.path / "best.safetensors").unlink(missing_ok=True)
+    (run.path / BEST_FILE).unlink(missing_ok=True)
 
 
 def _ended_by(error: Exception, run: RunFolder, group: Group) -> RunState:

@@ -11,7 +11,7 @@ from shared.errors import ModelFolderError
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import Card, model_path, read_card
 from shared.preprocessing import InputSpec
-from shared.run_folder import REPORT_DIR
+from shared.run_folder import CHECKPOINTS, CHECKPOINTS_DIR, REPORT_DIR
 from shared.schemas.jobs import JobKind, JobRequest
 from shared.schemas.training import IMAGENET, SPLIT
 from shared.schemas.wire import SLOTS
@@ -39,7 +39,7 @@ def train_network(work: Work) -> str:
     """
     request, models_dir = work.request, work.settings.models_dir
     data = work.dataset(request.settings.size)
-    if request.base_model not in (None, IMAGENET) and not any((work.run.path / "checkpoints").glob("step-*")):
+    if request.base_model not in (None, IMAGENET) and not any((work.run.path / CHECKPOINTS_DIR).glob(CHECKPOINTS)):
         _require_held_out(request, data, models_dir)  # one that has begun, perhaps with older code, goes on
     torch.manual_seed(request.settings.seed)
     network = network_of(request.settings)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from shared.files import write_atomically
 from shared.masking import Hidden
 from shared.preprocessing import InputSpec, hide_and_normalise
-from shared.run_folder import RunFolder
+from shared.run_folder import BEST_FILE, CHECKPOINTS_DIR, METRICS_FILE, RunFolder
 from shared.schemas.jobs import JobProgress, MetricRow
 from shared.schemas.training import TrainSettings
 from trainer.augmentation import Blend, augment, resized, step_rng, view_mix
@@ -94,7 +94,7 @@ class Run:
         self.trained = group.wrap(self.network)
 
     def _resume(self) -> Position:
-        position = load_checkpoint(self.folder / "checkpoints", self.network, self.average, self.optimizer)
+        position = load_checkpoint(self.folder / CHECKPOINTS_DIR, self.network, self.average, self.optimizer)
         if position is None:
             self._forget_rows_after(0)
             config = [self.plan.train_on, self.plan.settings.model_dump(), self.data.fingerprint]
@@ -122,7 +122,7 @@ class Run:
             return
         kept = [row for row in RunFolder(self.folder).metrics() if row.epoch <= epoch]
         lines = "".join(f"{row.model_dump_json()}\n" for row in kept)
-        write_atomically(self.folder / "metrics.jsonl", lines)
+        write_atomically(self.folder / METRICS_FILE, lines)
 
     def order(self, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Return the order of the training faces in an epoch."""
@@ -203,7 +203,7 @@ class Run:
             return True
         self.position.scaler = self.scaler.state_dict()
         try:
-            save_checkpoint(self.folder / "checkpoints", self.position, self.network, self.average, self.optimizer)
+            save_checkpoint(self.folder / CHECKPOINTS_DIR, self.position, self.network, self.average, self.optimizer)
         except OSError as error:
             log.error("no checkpoint written: %s", error.strerror)
             hooks.saved(False)
@@ -242,12 +242,12 @@ def train(
         DivergedError: the loss is no finite number any more.
     """
     run, hooks = Run(plan, data, network, device, folder, teacher, group), hooks or Hooks()
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    (folder / CHECKPOINTS_DIR).mkdir(parents=True, exist_ok=True)
     log.info("training with %s", ", ".join(f"{key} {value}" for key, value in run.arithmetic.describe().items()))
     while run.position.epoch < plan.settings.epochs:
         _epoch(run, hooks)
     result = run.shown().cpu()
-    result.load_state_dict(load_file(folder / "best.safetensors"))
+    result.load_state_dict(load_file(folder / BEST_FILE))
     return result.eval()
 
 
@@ -326,7 +326,7 @@ def _judge(run: Run, seconds: float, hooks: Hooks) -> None:
     loss, validation_accuracy = _validate(run, hooks)
     validation_seconds = hooks.clock() - began
     if position.judge(loss, validation_accuracy, plan.settings.select):
-        save_weights(run.folder / "best.safetensors", run.shown())
+        save_weights(run.folder / BEST_FILE, run.shown())
     row = MetricRow(
         epoch=position.epoch + 1,
         step=position.step,
@@ -338,6 +338,6 @@ def _judge(run: Run, seconds: float, hooks: Hooks) -> None:
         learning_rate=learning_rate(position.step, plan.steps, plan.settings),
         size=plan.size_at(position.epoch),
     )
-    with (run.folder / "metrics.jsonl").open("a") as file:
+    with (run.folder / METRICS_FILE).open("a") as file:
         file.write(row.model_dump_json() + "\n")
     log.info("epoch %d: loss %.4f, validation accuracy %.4f", row.epoch, row.train_loss, row.validation_accuracy)

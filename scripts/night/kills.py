@@ -17,7 +17,7 @@ from typing import Final, Literal, get_args
 import psutil
 
 from scripts.night.trainings import Holders, worker_of
-from shared.run_folder import LOG_FILE, RunFolder, utc_now
+from shared.run_folder import CHECKPOINTS, CHECKPOINTS_DIR, LOG_FILE, RunFolder, utc_now
 
 Kind = Literal["training", "worker", "both", "queue"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -52,7 +52,7 @@ def pauses(every_s: float, seed: int) -> Iterator[float]:
 
 def newest_checkpoint(run: RunFolder) -> Path | None:
     """Return the run's newest checkpoint, if it has one."""
-    return max((run.path / "checkpoints").glob("step-*.safetensors"), default=None)
+    return max((run.path / CHECKPOINTS_DIR).glob(CHECKPOINTS), default=None)
 
 
 class Killer:

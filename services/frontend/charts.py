@@ -1,6 +1,6 @@
 """The charts of the pages (Altair). Pure functions from answers to charts; colours are readable in light and dark."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import altair as alt
@@ -47,7 +47,7 @@ def probabilities(predictions: Sequence[Prediction]) -> Chart:
         for label in LABELS
     ]
     axis = names_axis(labelAngle=0, labelExpr=BREAK_NAME, labelLimit=200, labelPadding=8)
-    chart = alt.Chart(_inline(rows)).mark_bar(cornerRadiusEnd=2)
+    chart = alt.Chart(inline(rows)).mark_bar(cornerRadiusEnd=2)
     return chart.encode(
         x=alt.X("model:N", sort=names, axis=axis, scale=alt.Scale(paddingInner=0.18, paddingOuter=0.09)),
         xOffset=alt.XOffset("emotion:N", sort=list(LABELS)),
@@ -61,7 +61,8 @@ def probabilities(predictions: Sequence[Prediction]) -> Chart:
     ).properties(height=260)
 
 
-def _inline(rows: Sequence[Mapping[str, object]]) -> Any:
+def inline(rows: Iterable[Mapping[str, object]]) -> Any:
+    """Return rows as a chart's data."""
     return alt.Data(values=list(rows))  # type: ignore[no-untyped-call]
 
 
@@ -83,7 +84,7 @@ def class_counts(counts: Mapping[str, Mapping[str, int]]) -> Chart:
     ]
     scale = alt.Scale(domain=["train", "test"], range=[VALIDATION_COLOUR, TRAINING_COLOUR])
     return (
-        alt.Chart(_inline(rows))
+        alt.Chart(inline(rows))
         .mark_bar(cornerRadiusEnd=2)
         .encode(
             x=alt.X("images:Q", title=None, axis=alt.Axis(tickCount=4)),
@@ -132,5 +133,5 @@ def accuracies(rows: Sequence[MetricRow]) -> Chart:
 
 def _curve(points: list[dict[str, object]], epochs: int) -> Chart:
     axis = alt.Axis(tickMinStep=1, format="d", title="Epoch")
-    chart = alt.Chart(_inline(points)).mark_line(point=epochs <= 30, strokeWidth=2.5)
+    chart = alt.Chart(inline(points)).mark_line(point=epochs <= 30, strokeWidth=2.5)
     return chart.encode(x=alt.X("epoch:Q", axis=axis, scale=alt.Scale(zero=False, nice=False)))

@@ -110,9 +110,9 @@ class GatewayClient:
         """Return a version's card."""
         return self._ask("GET", _model_path(model_id), Card)
 
-    def model_history(self, *, limit: int = 2000) -> list[ModelChange]:
-        """Return the newest changes of what serves (at most 2000), newest first."""
-        return self._ask("GET", "/v1/models/history", ModelHistory, params={"limit": limit}).changes
+    def model_history(self) -> list[ModelChange]:
+        """Return the newest 2000 changes of what serves, newest first."""
+        return self._ask("GET", "/v1/models/history", ModelHistory, params={"limit": 2000}).changes
 
     def promote(self, model_id: str, slots: Sequence[Slot]) -> ModelInfo:
         """Let a version serve these slots."""

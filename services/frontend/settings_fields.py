@@ -92,7 +92,8 @@ def grouped_fields() -> dict[str, tuple[str, ...]]:
 
 
 def setting(name: str, default: Any = None) -> Any:
-    """Show the field of one setting, which begins with `default` or the schema's, and return its value."""
+    """Show the field of one setting and return its value; it begins with the schema's default, a number with `default`
+    where that is given."""
     field = TrainSettings.model_fields[name]
     label = NAMES.get(name, name.replace("_", " ").capitalize())
     key, note = f"setting-{name}", field.description

@@ -1,11 +1,11 @@
 """The study's matrices and bars (Altair): heat map, confusion, agreement, emotions. Pure functions to charts."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import altair as alt
 
-from services.frontend.charts import EMOTION_COLOURS, Chart, names_axis
+from services.frontend.charts import EMOTION_COLOURS, Chart, inline, names_axis
 from services.frontend.study_figures import Grid
 from services.frontend.study_palette import ACCENT, AMOUNTS, DIFFERENCES, NO_FIGURE, colour, ink, place
 from services.frontend.study_words import ALL, NAMES, hundredths, interval, p_words, signed
@@ -21,11 +21,6 @@ ON_TOP: Final = -5
 TWO_LINES: Final = "split(datum.label, ' ')"
 
 Row = dict[str, object]
-
-
-def inline(rows: Iterable[Row]) -> Any:
-    """Return rows as a chart's data."""
-    return alt.Data(values=list(rows))  # type: ignore[no-untyped-call]
 
 
 def heat_map(

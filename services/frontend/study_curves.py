@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import altair as alt
 
-from services.frontend.charts import EMOTION_COLOURS, Chart, names_axis
-from services.frontend.study_charts import Row, inline
+from services.frontend.charts import EMOTION_COLOURS, Chart, inline, names_axis
+from services.frontend.study_charts import Row
 from services.frontend.study_palette import ACCENT, GREY, MEAN_COLOUR, MODEL_COLOURS
 from services.frontend.study_tables import damage_kinds, points_of
 from services.frontend.study_words import NAMES, hundredths, interval

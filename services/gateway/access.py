@@ -74,8 +74,8 @@ def require_keys(app: APIFlask, store: KeyStore, *, prediction_key: bool) -> Non
 
 
 def _sent_key() -> str | None:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    return key.strip() or None if scheme.lower() == SCHEME.lower() else None
+    sent = request.authorization
+    return sent.token or None if sent and sent.type == SCHEME.lower() else None
 
 
 def _refusal(needed: Role, sent: str | None, key: Key | None) -> ApiError:

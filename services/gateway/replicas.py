@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from shared.addresses import in_address
+
 LOOK_UP_S: Final = 5.0
 """How old an address may be: a new replica gets requests within this time. A look-up in Compose's DNS costs little."""
 
@@ -206,6 +208,5 @@ def _with_address(url: str, address: str) -> str:
     """Return the URL with its host replaced by an IPv4 or IPv6 address; user, port and path stay."""
     parts = urlsplit(url)
     user, at, _ = parts.netloc.rpartition("@")
-    host = f"[{address}]" if ":" in address else address
     port = f":{parts.port}" if parts.port else ""
-    return parts._replace(netloc=f"{user}{at}{host}{port}").geturl()
+    return parts._replace(netloc=f"{user}{at}{in_address(address)}{port}").geturl()

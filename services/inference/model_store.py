@@ -95,7 +95,6 @@ class ModelStore:
         self._loaded_s = 0.0
         self._lock = threading.Lock()
         self._trying = threading.Lock()
-        self._stopped = threading.Event()
 
     def served(self) -> Served:
         """Return what serves now; one request works with one answer."""
@@ -105,10 +104,6 @@ class ModelStore:
         """Look at the models folder now, and four times a second from now on. Raises nothing for a bad folder."""
         self._look()
         threading.Thread(target=self._watch, name="models", daemon=True).start()
-
-    def stop(self) -> None:
-        """Follow no more."""
-        self._stopped.set()
 
     def refresh(self) -> None:
         """Bring what serves in step with the models folder, if that has changed or something could not be loaded."""
@@ -157,7 +152,8 @@ class ModelStore:
             self._seen = problem
 
     def _watch(self) -> None:
-        while not self._stopped.wait(LOOK_EVERY_S):
+        while True:
+            time.sleep(LOOK_EVERY_S)
             self._look()
 
     def _look(self) -> None:

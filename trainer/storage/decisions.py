@@ -4,7 +4,8 @@ import enum
 
 from pydantic import BaseModel
 
-from trainer.storage.files import DEATHS_FILE, GATEWAYS
+from shared.run_folder import DEATHS_FILE
+from trainer.storage.files import GATEWAYS
 from trainer.storage.store import Item
 
 

@@ -4,17 +4,22 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from shared.run_folder import CANCEL_FILE, LEASE_FILE, LOCK_FILE, REQUEST_FILE, STATE_FILE
+from shared.run_folder import (
+    BEST_FILE,
+    CANCEL_FILE,
+    CHECKPOINTS_DIR,
+    EXPORT_DIR,
+    LEASE_FILE,
+    LOCK_FILE,
+    REQUEST_FILE,
+    RESERVE_FILE,
+    STATE_FILE,
+)
 
 GATEWAYS: Final = frozenset({REQUEST_FILE, CANCEL_FILE})
-"""Only the gateway writes these."""
+"""Only who makes the job writes these."""
 
-HERE_ONLY: Final = frozenset({LOCK_FILE, "reserve", LEASE_FILE})
-EXPORT_DIR: Final = "export"
-"""Made from the weights, and copied to the models: it is not mirrored."""
-
-BEST_FILE: Final = "best.safetensors"
-DEATHS_FILE: Final = "deaths"
+HERE_ONLY: Final = frozenset({LOCK_FILE, RESERVE_FILE, LEASE_FILE})
 
 
 def is_mirrored(name: str) -> bool:
@@ -25,7 +30,7 @@ def is_mirrored(name: str) -> bool:
 
 def is_checkpoint(name: str) -> bool:
     """Return whether a file is a checkpoint: it never changes, and makes way for newer ones."""
-    return name.startswith("checkpoints/step-")
+    return name.startswith(f"{CHECKPOINTS_DIR}/step-")
 
 
 def is_weights(name: str) -> bool:

@@ -16,14 +16,13 @@ Labels = npt.NDArray[np.int64]
 class Scores:
     """Figures of confusion matrices of shape (..., C, C), C classes.
 
-    accuracy, macro_f1, micro_f1, weighted_f1 have the shape (...); recall, precision, f1 (..., C). Recall of a class
+    accuracy, macro_f1, weighted_f1 have the shape (...); recall, precision, f1 (..., C). Recall of a class
     without images and precision of one never answered are NaN. F1 is 0 where there is neither, as scikit-learn's
     `zero_division=0` has it. With one label for each image micro F1 equals accuracy.
     """
 
     accuracy: Floats
     macro_f1: Floats
-    micro_f1: Floats
     weighted_f1: Floats
     recall: Floats
     precision: Floats
@@ -54,7 +53,6 @@ def scores(confusion: npt.NDArray[np.generic]) -> Scores:
     return Scores(
         accuracy=accuracy,
         macro_f1=f1.mean(axis=-1),
-        micro_f1=accuracy,
         weighted_f1=(f1 * true).sum(axis=-1) / images,
         recall=_divide(right, true, np.nan),
         precision=_divide(right, answered, np.nan),

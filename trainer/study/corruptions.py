@@ -60,19 +60,17 @@ CORRUPTIONS: Final = (
 HALVES: Final = ("diagonal", "transdiagonal")
 
 
-def corrupt(faces: Faces, name: str, severity: float, *, seed: int = 0, first: int = 0) -> Faces:
-    """Return damaged copies of the faces.
+def corrupt(faces: Faces, name: str, severity: float) -> Faces:
+    """Return damaged copies of the faces; what is random depends on a face's place among them.
 
     Args:
         faces: uint8 (N, S, S).
         name: one of `CORRUPTIONS`.
         severity: in the corruption's unit.
-        seed: of what is random.
-        first: the index of the first face in the whole set, so that parts can be damaged one by one.
     """
     if len(faces) == 0:
         return faces.copy()
-    randoms = [np.random.default_rng((seed, first + place)) for place in range(len(faces))]
+    randoms = [np.random.default_rng((0, place)) for place in range(len(faces))]
     return _DAMAGE[name](faces, severity, randoms)
 
 

@@ -66,8 +66,8 @@ def measure_views(evaluation: Evaluation, resamples: int = RESAMPLES) -> list[Ce
     ]
 
 
-def write_report(evaluation: Evaluation, folder: Path, *, resamples: int = RESAMPLES) -> list[Cell]:
-    """Measure the answers, write the four files into `folder` (made if need be) and return the figures."""
+def write_report(evaluation: Evaluation, folder: Path, *, resamples: int = RESAMPLES) -> None:
+    """Measure the answers and write the four files into `folder`, made if need be."""
     cells = measure_views(evaluation, resamples)
     folder.mkdir(parents=True, exist_ok=True)
     document = {
@@ -81,7 +81,6 @@ def write_report(evaluation: Evaluation, folder: Path, *, resamples: int = RESAM
     write_atomically(folder / PAGE_FILE, page(title, len(evaluation.labels), cells))
     _write_confusion(cells, folder / CONFUSION_FILE)
     _write_predictions(evaluation, folder / PREDICTIONS_FILE)
-    return cells
 
 
 def _write_confusion(cells: Sequence[Cell], path: Path) -> None:

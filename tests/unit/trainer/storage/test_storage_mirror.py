@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.run_folder import RunFolder, RunState
+from shared.run_folder import DEATHS_FILE, RunFolder, RunState
 from shared.schemas.jobs import JobRequest, JobState
 from trainer.storage import files
 from trainer.storage.decisions import Holder, Known, Step, decide
-from trainer.storage.files import DEATHS_FILE, GATEWAYS, in_order, is_mirrored, stamps
+from trainer.storage.files import GATEWAYS, in_order, is_mirrored, stamps
 from trainer.storage.mirror import Mirror
 from trainer.storage.store import Item, Storage
 

@@ -35,15 +35,14 @@ def test_damage_keeps_shape_and_type_and_the_originals(name: str, severity: floa
 
 @pytest.mark.parametrize(("name", "severity"), KINDS)
 def test_an_image_is_damaged_alike_alone_and_among_others(name: str, severity: float, faces: Faces) -> None:
-    np.testing.assert_array_equal(corrupt(faces, name, severity)[4:5], corrupt(faces[4:5], name, severity, first=4))
+    np.testing.assert_array_equal(corrupt(faces, name, severity)[:5], corrupt(faces[:5], name, severity))
 
 
 @pytest.mark.parametrize("name", ["rectangle", "noise"])
-def test_chance_is_drawn_from_seed_and_index(name: str, faces: Faces) -> None:
+def test_chance_is_drawn_for_each_place(name: str, faces: Faces) -> None:
     same = np.repeat(faces[:1], 2, axis=0)
     damaged = corrupt(same, name, 0.3 if name == "rectangle" else 32)
     assert not np.array_equal(damaged[0], damaged[1])
-    assert not np.array_equal(damaged, corrupt(same, name, 0.3 if name == "rectangle" else 32, seed=1))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.8])
