@@ -46,7 +46,7 @@ class StudyAnswers:
 
 def image_order(digests: Sequence[str], labels: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the order of the rows: the places of the images, int64 (N,), sorted by pixel digest and label."""
-    return np.lexsort((labels, digests))
+    return np.lexsort((np.asarray(labels), np.asarray(digests)))
 
 
 def write_answers(answers: StudyAnswers, path: Path) -> None:
