@@ -1,6 +1,6 @@
 """An evaluation of one model as a folder: a page, and its figures as files.
 
-report.html       see `trainer.study.html_report`
+report.html       see `trainer.study.pages`
 metrics.json      every figure, as in `shared.study.Cell`
 confusion.csv     view, true emotion, and the number of each answer
 predictions.csv   view, file name, true emotion, answer, probabilities; no image
@@ -22,8 +22,8 @@ from shared.study import Cell, Subset
 from trainer.evaluation import Logits
 from trainer.study.bootstrap import RESAMPLES, draw
 from trainer.study.confusion import Labels
-from trainer.study.html_report import page
 from trainer.study.metrics import measure_cell
+from trainer.study.pages import evaluation_page
 
 PAGE_FILE: Final = "report.html"
 METRICS_FILE: Final = "metrics.json"
@@ -78,7 +78,7 @@ def write_report(evaluation: Evaluation, folder: Path, *, resamples: int = RESAM
     }
     write_atomically(folder / METRICS_FILE, json.dumps(document, indent=1) + "\n")
     title = f"{evaluation.model} on {evaluation.data}"
-    write_atomically(folder / PAGE_FILE, page(title, len(evaluation.labels), cells))
+    write_atomically(folder / PAGE_FILE, evaluation_page(title, len(evaluation.labels), cells))
     _write_confusion(cells, folder / CONFUSION_FILE)
     _write_predictions(evaluation, folder / PREDICTIONS_FILE)
 

@@ -1,10 +1,10 @@
-"""A study as a folder: `report.html` (see `trainer.study.html_study`) and its figures as `study.json`."""
+"""A study as a folder: `report.html` (see `trainer.study.pages`) and its figures as `study.json`."""
 
 from pathlib import Path
 
 from shared.files import write_atomically
 from shared.study import STUDY_FILE, StudyResult, write_study
-from trainer.study.html_study import study_page
+from trainer.study.pages import study_page
 from trainer.study.report_files import PAGE_FILE
 
 

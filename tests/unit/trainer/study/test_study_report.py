@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from shared.masking import STUDY_VIEWS
 from shared.schemas.wire import SLOTS
 from shared.study import Corruption, Leaks, StudyResult, read_study
 from tests.study_example import example_study
-from trainer.study.html_tables import _plot
+from trainer.study.page_charts import damage, damage_lines
 from trainer.study.study_report import write_study_report
 
 
@@ -63,7 +64,7 @@ def test_ours_stand_beside_the_originals_with_the_difference(page: str, study: S
     value = ours.metrics.accuracy.value
     assert f"<a href='#upper-on-lower'>{value * 100:.1f}</a>" in page
     assert f">{(value - 0.5) * 100:+.1f}</td>" in page
-    assert page.count("<h3>The original's</h3>") == 6  # accuracy, three F1 and AUC each
+    assert unescape(page).count("<h3>The original's</h3>") == 6  # accuracy, three F1 and AUC each
 
 
 def test_the_parts_of_the_test_set_stand_in_each_cell(page: str, study: StudyResult) -> None:
@@ -103,7 +104,7 @@ def test_curves_of_damage_begin_with_undamaged_faces(study: StudyResult) -> None
     falling = Corruption(name="resolution", title="Low resolution", unit="pixels a side", severities=(32, 16))
     low = [whole.model_copy(update={"corruption": "resolution", "severity": side}) for side in falling.severities]
 
-    drawn = _plot(falling, (whole, *low))
+    drawn = damage(falling, damage_lines(falling, (whole, *low)))
 
     ticks = re.findall(r"text-anchor=.middle.>(\d+)<", drawn)
     assert ticks == ["48", "32", "16"]
@@ -118,7 +119,7 @@ def test_a_study_without_original_figures_damage_and_quadrants_is_a_page_too(
         update={"published": None, "shapley": None, "robustness": study.robustness.model_copy(update={"points": ()})}
     )
     write_study_report(less, tmp_path)
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "The original's" not in page
     assert "Damage" not in page
     assert "Protocol" in page
