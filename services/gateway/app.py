@@ -8,7 +8,7 @@ from services.gateway import datasets, health, jobs, models, predictions, study,
 from services.gateway.access import require_keys
 from services.gateway.cors import allow_origins
 from services.gateway.key_store import KeyStore
-from services.gateway.openapi import mark_keys
+from services.gateway.openapi import mark_keys, tell_headers
 from services.gateway.parts import add_parts
 from services.gateway.settings import Settings, load_settings
 from shared.openapi import to_openapi_30
@@ -59,7 +59,9 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     allow_origins(app, settings.cors_origins)
     require_keys(app, KeyStore(settings.keys_path), prediction_key=settings.prediction_key)
     # In place of make_app's, which rewrites the document too: an application has one.
-    app.spec_processor(lambda document: mark_keys(to_openapi_30(document), prediction_key=settings.prediction_key))
+    app.spec_processor(
+        lambda document: tell_headers(mark_keys(to_openapi_30(document), prediction_key=settings.prediction_key))
+    )
     for resource in (predictions, models, datasets, jobs, study, upload, health):
         app.register_blueprint(resource.blueprint)
     return app

@@ -1,4 +1,4 @@
-"""What the gateway's OpenAPI document says of its refusals, and of keys."""
+"""What the gateway's OpenAPI document says of its refusals, its headers, and of keys."""
 
 from typing import Any, Final
 
@@ -13,6 +13,19 @@ KEY_SCHEME: Final = {
     }
 }
 
+HEADERS: Final = {
+    "X-Request-ID": "The request's id, also in the body of an error and in every service's log.",
+    "Location": "The job's address.",
+    "Retry-After": "Seconds to wait before the next try.",
+    "WWW-Authenticate": "How to send a key.",
+    "ETag": "Of what was answered; a later If-None-Match with it gets 304 if that is still so.",
+}
+HEADERS_OF: Final = {"201": ["Location"], "401": ["WWW-Authenticate"], "503": ["Retry-After"], "304": ["ETag"]}
+BODY_REFUSALS: Final = {
+    "408": "The request was not sent to its end in time.",
+    "413": "The request is larger than the service takes.",
+}
+
 BAD_JSON: Final = {400: "The body is not valid JSON."}
 NO_QUEUE: Final = {503: "The job queue does not answer; try again after Retry-After seconds."}
 INFERENCE_ERRORS: Final = {
@@ -24,6 +37,26 @@ INFERENCE_ERRORS: Final = {
     502: "Inference failed on this request.",
     503: "Inference is away or not ready, or the request took too long; try again after Retry-After seconds.",
 }
+
+
+def tell_headers(document: dict[str, Any]) -> dict[str, Any]:
+    """Return an OpenAPI document with the answers' headers, and what a body may be refused for; changes it in place."""
+    schema = {"type": "string"}
+    headers = {name: {"description": described, "schema": schema} for name, described in HEADERS.items()}
+    document.setdefault("components", {})["headers"] = headers
+    for operation in (operation for operations in document["paths"].values() for operation in operations.values()):
+        responses: dict[str, Any] = operation["responses"]
+        if "requestBody" in operation:
+            for status, why in BODY_REFUSALS.items():
+                responses.setdefault(status, answer(why, "HTTPError"))
+        for status, response in responses.items():
+            names = ["X-Request-ID", *HEADERS_OF.get(status, [])]
+            if status == "200":
+                names += ["Location"] if "201" in responses else ["ETag"] if "304" in responses else []
+            response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+            if status == "304":
+                response.pop("content", None)
+    return document
 
 
 def mark_keys(document: dict[str, Any], *, prediction_key: bool) -> dict[str, Any]:
