@@ -51,7 +51,7 @@ def _fault(error: ErrorDetails, unnamed: str) -> str:
     """Return what is wrong with a field, as the end of a sentence."""
     context = {key: str(value) for key, value in error.get("ctx", {}).items()}
     if error["type"] == "string_too_short" and context["min_length"] == "1":
-        return "is empty; fill it, or leave it out"
+        return "is empty; fill it"
     return _FAULTS.get(error["type"], unnamed).format_map(context)
 
 

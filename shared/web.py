@@ -115,9 +115,15 @@ class JsonRequest(Request):
         """
         data = super().get_data(*args, **kwargs)
         is_cut = self.content_length is None and len(data) == self.max_content_length
-        if is_cut and self.environ["wsgi.input"].read(1):
+        if is_cut and self._has_more():
             raise RequestEntityTooLarge
         return data
+
+    def _has_more(self) -> bool:
+        try:
+            return bool(self.environ["wsgi.input"].read(1))
+        except OSError as error:  # the client went away
+            raise ClientDisconnected from error
 
     def get_json(self, *args: Any, **kwargs: Any) -> Any:
         """Return the parsed body; see Flask. Raises ApiError: 422 `invalid`, see `_require_few_entries`."""
@@ -200,7 +206,7 @@ def _drain() -> None:
     try:
         while left > 0 and (chunk := stream.read(min(left, 1 << 16))):
             left -= len(chunk)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ParseException):
         _log.info("the client went away while its request was refused")
 
 

@@ -53,7 +53,7 @@ def execute(
         run: a folder with a request.
         settings: where data and models lie, and what to train on.
         stop_asked: true when this process has to end: the run is then `interrupted` and will be resumed.
-        show: told how far the training is, at most once a second.
+        show: told how far the job is, once a second and with each phase.
         group: the processes that train together; this one leads.
 
     Returns:

@@ -26,10 +26,8 @@ HELP: Final = {
     "study-verify": "compute every cell of models/study.json again from the active models' files",
 }
 COMMANDS: Final = frozenset(HELP)
-ANSWERS_DIR: Final = ".study-answers"
-"""In the folder of the runs: what the models answered, to go on after a stop. It may be deleted at any time."""
 VERIFY_DIR: Final = ".study-verify"
-"""The same of a verification that has not ended."""
+"""In the folder of the runs: what the models answered to a verification that has not ended."""
 
 Execute = Callable[[RunFolder, Settings], RunState]
 
@@ -46,8 +44,8 @@ def add_commands(commands: Any, add_settings: Callable[[argparse.ArgumentParser]
         parsers[name].add_argument(
             "--cache",
             type=Path,
-            help="keep the models' answers here, to go on after a stop, and trust those that lie there (default: a "
-            "folder in the runs, which a verification empties at its end)",
+            help="keep the models' answers here, to go on after a stop, and trust those that lie there and no others "
+            "(default: a folder in the runs, which a verification empties at its end)",
         )
     parsers["study-report"].add_argument(
         "--robustness-images",
@@ -87,8 +85,8 @@ def _measure(arguments: argparse.Namespace, settings: Settings) -> int:
                 bar.update(done - bar.n)
 
             if arguments.command == "study-report":
-                cache = arguments.cache or settings.runs_dir / ANSWERS_DIR
-                words = f"wrote {measure_released(settings, arguments.data, cache, show, arguments.robustness_images)}"
+                images = arguments.robustness_images
+                words = f"wrote {measure_released(settings, arguments.data, arguments.cache, show, images)}"
             else:
                 words = f"{_verify(arguments, settings, show)} cells are those of the study"
     except KeyboardInterrupt:

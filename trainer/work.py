@@ -77,7 +77,8 @@ class Work:
             pace.begin(next_faces)
             self.hooks.progress(pace.progress())
 
-        return Answers(self.run.path / ANSWERS_DIR, tell, self.settings.runs_dir)
+        is_anew = self.run.request().retry_of is not None  # who asks for a job once more wants it done once more
+        return Answers(self.run.path / ANSWERS_DIR, tell, None if is_anew else self.settings.runs_dir)
 
     def tell(self, phase: Phase) -> None:
         """Tell what the job does."""

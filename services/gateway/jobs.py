@@ -23,6 +23,11 @@ START_ANSWERS: Final[dict[int | str, dict[str, str | dict[str, Any]]]] = {
     503: answer("The job queue does not answer; try again after Retry-After seconds.", "HTTPError"),
 }
 NO_JOB: Final = {404: "There is no such job."}
+DELETE_ANSWERS: Final = {
+    404: "There is no such job.",
+    409: "It has not ended, a worker is still at it, or another job waits for it.",
+    503: "The job queue does not answer, or the folder cannot be removed.",
+}
 BROKEN: Final = {409: "Its folder cannot be read; delete it."}
 TEXT: Final = {"schema": {"type": "string"}}
 LOG_ANSWERS: Final[dict[int | str, Any]] = {
@@ -220,12 +225,12 @@ def retry_job(run_id: str) -> tuple[Job, int, dict[str, str]]:
 
 @blueprint.delete("/v1/jobs/<run_id>")
 @blueprint.output(Deleted)
-@blueprint.doc(tags=["jobs"], responses={409: "It has not ended, or another job waits for it.", **NO_JOB, **NO_QUEUE})
+@blueprint.doc(tags=["jobs"], responses=DELETE_ANSWERS)
 def delete_job(run_id: str) -> Deleted:
     """Delete a job
 
     Removes its folder: checkpoints, curves, log, report; of a study its parts too. A model that it made stays. Says how
-    much room that freed; `size_bytes` of the job says it before.
+    much room that freed; `size_bytes` of the job says it before. One whose folder cannot be read can be deleted too.
     """
     return parts().runs.delete(run_id)
 

@@ -109,7 +109,12 @@ class Runs:
             if not is_free:
                 run.ask_to_cancel(by)  # also where it is abandoned: a worker may just be bringing it back
             if is_free or is_abandoned:
-                run.set_state(RunState(state=JobState.CANCELLED, started=was.started, ended=utc_now()))
+                try:
+                    run.set_state(RunState(state=JobState.CANCELLED, started=was.started, ended=utc_now()))
+                except OSError:
+                    if is_free:
+                        self._queue.enqueue(run.id, run.request().request.kind, first=True)
+                    raise
             return True
 
     def resume(self, run_id: str) -> Job:
@@ -147,8 +152,7 @@ class Runs:
     def delete(self, run_id: str) -> Deleted:
         """Remove the folder of a job that has ended, of a study those of its parts too; models that they made stay."""
         run = self._reader.open(run_id)
-        job = readable(run)
-        folders = [run, *(run.parts() if job and job.request.kind == "study" else [])]
+        folders = [run, *self._parts(run)]
         gone = {folder.id for folder in folders}
         with ExitStack() as turns:
             for folder in folders:
@@ -161,6 +165,13 @@ class Runs:
                 self._remove(folder)
                 freed += size_bytes
         return Deleted(id=run_id, freed_bytes=freed)
+
+    def _parts(self, run: RunFolder) -> list[RunFolder]:
+        """Return the parts of a study; of a folder that cannot be read, the runs that say that they are its parts."""
+        job = readable(run)
+        if job is not None:
+            return run.parts() if job.request.kind == "study" else []
+        return [each for each in RunFolder.all(self._runs_dir) if (other := readable(each)) and other.study == run.id]
 
     def _require_deletable(self, run: RunFolder, gone: Set[str]) -> None:
         """Return if nobody does the run and no job waits for it, but for those that are `gone` with it.

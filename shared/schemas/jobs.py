@@ -171,7 +171,7 @@ class JobProgress(Answer):
     loss: float | None = Field(None, description="Training loss, smoothed.")
     accuracy: float | None = Field(None, description="Best validation accuracy so far, on the trained view, 0 to 1.")
     images_per_s: float | None = None
-    eta_s: float | None = Field(None, description="Seconds until the training ends, as far as one can tell.")
+    eta_s: float | None = Field(None, description="Seconds until the phase ends, as far as one can tell.")
 
 
 class Job(Answer):

@@ -13,6 +13,7 @@ from tests.integration.service_process import running_service
 from tests.unit.gateway.folders import write_small_model, write_zip
 from tests.unit.inference.small_models import write_five
 
+MAX_REQUEST_BYTES = 200_000
 ADMIN_KEY = "hf_testing1_0123456789abcdef0123456789abcdef0123456789abcdef"
 """The first key of the gateways under test."""
 
@@ -40,7 +41,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, queue_url: str) -> Iterato
         "GATEWAY_PORT": str(port),
         "GATEWAY_INFERENCE_URL": f"http://127.0.0.1:{inference_port}",
         "GATEWAY_REDIS_URL": queue_url,
-        "GATEWAY_MAX_REQUEST_BYTES": "200000",
+        "GATEWAY_MAX_REQUEST_BYTES": str(MAX_REQUEST_BYTES),
         "GATEWAY_ADMIN_KEY": ADMIN_KEY,
         **{f"GATEWAY_{name.upper()}_DIR": str(folder / name) for name in ("data", "runs", "models")},
     }

@@ -26,7 +26,7 @@ from scripts.processes import free_port
 from scripts.stack_settings import ROOT
 from shared.schemas.jobs import Job
 from shared.schemas.wire import ErrorAnswer
-from tests.integration.conftest import ADMIN_KEY, RunningGateway
+from tests.integration.conftest import ADMIN_KEY, MAX_REQUEST_BYTES, RunningGateway
 from tests.integration.service_process import running_service
 from tests.unit.gateway.small_inference import SmallInference, serve_inference
 
@@ -204,8 +204,25 @@ def test_a_body_in_chunks_that_is_too_large_is_refused(gateway: RunningGateway, 
     assert refused(answer, 413).error.code == "request_too_large"
 
 
-@pytest.mark.parametrize("body", [b"zz\r\n", b"-1\r\n", b"2\r\n{}3\r\n", b"2\r\n{}"])
-def test_chunks_that_are_none_are_refused_as_what_cannot_be_read(gateway: RunningGateway, body: bytes) -> None:
+def test_a_body_in_chunks_that_is_as_large_as_may_be_is_none_too_large(gateway: RunningGateway) -> None:
+    body = b" " * (MAX_REQUEST_BYTES - 2) + b"{}"
+    answer = post(gateway, "/v1/predictions", data=iter([body]), headers={"Content-Type": "application/json"})
+
+    assert refused(answer, 422).error.field == "images"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"zz\r\n", 400),
+        (b"-1\r\n", 400),
+        (b"2\r\n{}3\r\n", 400),
+        (b"2\r\n{}", 400),
+        (b"%x\r\n%s\r\n" % (MAX_REQUEST_BYTES, b" " * MAX_REQUEST_BYTES) * 2 + b"zz\r\n", 413),
+        (b"%x\r\n%s\r\n" % (MAX_REQUEST_BYTES, b" " * MAX_REQUEST_BYTES), 408),
+    ],
+)
+def test_chunks_that_are_none_are_refused(gateway: RunningGateway, body: bytes, status: int) -> None:
     address = urlsplit(gateway.url)
     head = (
         "POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
@@ -216,8 +233,8 @@ def test_chunks_that_are_none_are_refused_as_what_cannot_be_read(gateway: Runnin
         connection.shutdown(socket.SHUT_WR)
         answer = HTTPResponse(connection)
         answer.begin()
-        assert answer.status == 400
-        assert ErrorAnswer.model_validate_json(answer.read()).error.code == "bad_request"
+        assert answer.status == status
+        assert ErrorAnswer.model_validate_json(answer.read())
 
 
 def test_nothing_is_redirected_to_an_address_made_from_the_host_header(gateway: RunningGateway) -> None:

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 
 from shared.files import write_atomically
 from shared.labels import LABELS
@@ -147,18 +148,22 @@ class Answers:
 
 
 def _read(path: Path, faces: int) -> Logits | None:
-    """Return the answers to so many faces in a file; None if there is none, or it is damaged."""
+    """Return the answers to so many faces in a file; None if there is none, or they are none."""
     try:
         kept = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return kept if kept.shape == (faces, len(LABELS)) and kept.dtype == np.float32 else None
+    is_whole = kept.shape == (faces, len(LABELS)) and kept.dtype == np.float32 and np.isfinite(kept).all()
+    return kept if is_whole else None
 
 
 def _question(network: Asked, faces: Faces, hidden: Hidden | Sequence[Hidden]) -> str:
-    """Return the digest of what is asked: two ways to say that the same quadrants are hidden are one question."""
+    """Return the digest of what is asked: two ways to say that the same quadrants are hidden are one question.
+
+    Another version of the runtime may round otherwise, and is asked anew.
+    """
     each: Sequence[Hidden] = hidden if isinstance(hidden, list) else [hidden]  # type: ignore[list-item]
     asked = [sorted(hidden_quadrants(one)) for one in each]
-    digest = hashlib.sha256(f"{network.file_digest} {faces.shape} {asked} ".encode())
+    digest = hashlib.sha256(f"{onnxruntime.__version__} {network.file_digest} {faces.shape} {asked} ".encode())
     digest.update(np.ascontiguousarray(faces).data)
     return digest.hexdigest()[:24]

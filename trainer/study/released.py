@@ -35,18 +35,30 @@ TOLERANCES: Final = {
 """Figures over all test images may differ by this much on another CPU, whose arithmetic rounds some faces otherwise;
 those of a part of them, or of one class, by as many images, that is by more."""
 
+STUDY_CACHE: Final = ".study-answers"
+"""In the folder of the runs: what the models answered, to go on after a stop. It may be deleted at any time."""
+
 Show = Callable[[int, int], None]
 """Told how many faces were read, of how many; may raise to stop."""
 
 
 def measure_released(
-    settings: Settings, data: Path, cache: Path, show: Show, robustness_images: int = ROBUSTNESS_IMAGES
+    settings: Settings, data: Path, cache: Path | None, show: Show, robustness_images: int = ROBUSTNESS_IMAGES
 ) -> Path:
-    """Write the study of the active models, and their answers, to the models folder; return the study's path."""
+    """Write the study of the active models, and their answers, to the models folder; return the study's path.
+
+    Args:
+        settings: where models and runs lie.
+        data: the data set.
+        cache: where answers are kept, and nothing else is trusted; a folder in the runs if None, and what the versions
+            answered when they were registered is trusted too.
+        show: see `Show`.
+        robustness_images: how many test images are damaged; 0 for all.
+    """
     readers = active_readers(settings)
     dataset = _dataset_of(readers, data)
     show_all = _counting(show, faces_to_read(readers, dataset, robustness_images))
-    answers = Answers(cache, show_all, settings.runs_dir)
+    answers = Answers(cache or settings.runs_dir / STUDY_CACHE, show_all, None if cache else settings.runs_dir)
     study = run_study(readers, dataset, answers, robustness_images)
     path = settings.models_dir / STUDY_FILE
     write_answers(image_answers(readers, dataset, answers), path.with_name(STUDY_ANSWERS_FILE))

@@ -169,6 +169,16 @@ def test_a_corrupt_run_is_left_out_of_the_list_and_named_alone(runs: Runs, reade
     assert refusal(lambda: reader.show(bad.id)).code == "job_not_found"
 
 
+def test_a_study_that_cannot_be_read_is_deleted_with_its_parts(runs: Runs, reader: RunReader, folder: Path) -> None:
+    study, other = start(runs, JobRequest(kind="study", dataset="faces.zip")), start(runs)
+    (folder / "runs" / study.id / "request.json").write_text("{")
+    assert "cancel it before" in refusal(lambda: runs.delete(study.id)).message  # a part waits
+    for job in reader.all(JobState.QUEUED, 100).jobs:
+        runs.cancel(job.id)
+    runs.delete(study.id)
+    assert [job.id for job in reader.all(None, 100).jobs] == [other.id]
+
+
 def test_the_list_can_be_of_one_state_and_short(runs: Runs, reader: RunReader) -> None:
     jobs = [start(runs, asked) for asked in (ASKED, OTHER, THIRD)]
     runs.cancel(jobs[0].id)
@@ -369,13 +379,14 @@ def test_a_resume_without_a_queue_changes_nothing(
 
 
 def test_a_change_that_cannot_be_written_says_so_and_leaves_the_job_as_it_was(
-    runs: Runs, reader: RunReader, folder: Path
+    runs: Runs, reader: RunReader, redis: Redis, folder: Path
 ) -> None:
     job = start(runs)
     with no_room():
         refused = refusal(lambda: runs.cancel(job.id))
     assert (refused.status, refused.code) == (503, "runs_unavailable")
     assert reader.show(job.id).state == JobState.QUEUED
+    assert waiting(redis) == [job.id]
     runs.cancel(job.id)
     run = RunFolder.open(folder / "runs", job.id)
     run.ask_to_cancel()

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from shared.masking import View
+from shared.model_folder import sha256_of
 from shared.preprocessing import InputSpec, prepare
 from trainer import export
 from trainer.data import Dataset
@@ -54,6 +55,17 @@ def exported(
     """Return the file that is shipped for the learnt network, and its figures."""
     path = tmp_path_factory.mktemp("export") / "new" / "model.onnx"
     return path, export_model(learnt[1], spec, drawn_data, "full", path)
+
+
+def test_a_network_that_is_exported_twice_is_the_same_file(
+    exported: tuple[Path, dict[str, Any]],
+    learnt: tuple[Path, nn.Module],
+    drawn_data: Dataset,
+    spec: InputSpec,
+    tmp_path: Path,
+) -> None:
+    export_model(learnt[1], spec, drawn_data, "full", tmp_path / "model.onnx")
+    assert sha256_of(tmp_path / "model.onnx") == sha256_of(exported[0])  # what it answered before it was killed counts
 
 
 def answers(*predicted: int) -> Logits:

@@ -56,7 +56,7 @@ def test_the_answer_is_that_of_the_file_and_is_computed_once(data: Dataset, read
     assert counted.faces == len(faces)
 
 
-@pytest.mark.parametrize("content", [b"", b"damaged", "short"])
+@pytest.mark.parametrize("content", [b"", b"damaged", "short", "no number"])
 def test_damaged_answers_are_computed_again(
     content: bytes | str, data: Dataset, reader: Reader, tmp_path: Path
 ) -> None:
@@ -65,8 +65,10 @@ def test_damaged_answers_are_computed_again(
     (path,) = tmp_path.glob("*.npy")
     if isinstance(content, bytes):
         path.write_bytes(content)
-    else:
+    elif content == "short":
         np.save(path, first[:-1])
+    else:
+        np.save(path, np.full_like(first, np.nan))
 
     assert (Answers(tmp_path).logits(counted.reader, faces, View.UPPER) == first).all()
     assert counted.faces == 2 * len(faces)

@@ -116,10 +116,16 @@ def test_a_study_without_original_figures_damage_and_quadrants_is_a_page_too(
     study: StudyResult, tmp_path: Path
 ) -> None:
     less = study.model_copy(
-        update={"published": None, "shapley": None, "robustness": study.robustness.model_copy(update={"points": ()})}
+        update={
+            "published": None,
+            "shapley": None,
+            "robustness": study.robustness.model_copy(update={"points": ()}),
+            "agreement": (),
+        }
     )
     write_study_report(less, tmp_path)
     page = unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "The original's" not in page
     assert "Damage" not in page
+    assert "specialists agree" not in page
     assert "Protocol" in page
