@@ -17,8 +17,9 @@ import torch
 
 from shared.model_folder import model_path, read_active, read_card
 from trainer.evaluation import torch_forward
-from trainer.export import onnx_forward, write_float32
+from trainer.export import write_float32
 from trainer.network import build_network, shape_of
+from trainer.onnx_forward import onnx_forward
 
 CALLS = {1: 60, 32: 8}
 """Faces in a batch to number of calls."""

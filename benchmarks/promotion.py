@@ -182,8 +182,9 @@ def released(source: Path, models_dir: Path) -> list[str]:
 
 def tiny(models_dir: Path) -> list[str]:
     """Write two small versions with random weights by the real exporter, and return their ids."""
-    from trainer.export import onnx_forward, write_float32  # torch comes with it, which takes seconds
+    from trainer.export import write_float32  # torch comes with it, which takes seconds
     from trainer.network import build_network
+    from trainer.onnx_forward import onnx_forward
 
     spec, card = InputSpec(size=16), {"view": "five", "architecture": "resnet18", "training": {}, "data": {}}
     ids = []

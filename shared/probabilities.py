@@ -1,10 +1,16 @@
 """From a network's logits to probabilities: one function for training, evaluation, the study and the services."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
+Logits = npt.NDArray[np.float32]
+Forward = Callable[[npt.NDArray[np.float32]], Logits]
+"""From prepared faces, float32 (N, C, S, S), to logits (N, 7)."""
 
-def softmax(logits: npt.NDArray[np.float32], temperature: float = 1.0) -> npt.NDArray[np.float64]:
+
+def softmax(logits: Logits, temperature: float = 1.0) -> npt.NDArray[np.float64]:
     """Return probabilities (..., K) that sum to 1.
 
     Args:

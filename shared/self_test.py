@@ -4,8 +4,7 @@ The face is shown whole and with each part hidden that the study hides. The card
 gave when it was registered; a version that answers otherwise elsewhere is not the network that was measured.
 """
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import Card
 from shared.preprocessing import InputSpec, prepare
+from shared.probabilities import Forward
 
 TOLERANCE: Final = 0.5
 """Largest difference of a logit that passes.
@@ -25,9 +25,6 @@ face that is not normalised moves them by 1.6, one that is mirrored by 0.7.
 """
 
 SIDE: Final = 48
-
-Forward = Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]
-"""From a prepared batch, float32 (N, channels, size, size), to logits (N, 7)."""
 
 
 def known_face() -> npt.NDArray[np.uint8]:

@@ -12,7 +12,7 @@ A coalition's number has the bit 1 << (q - 1) set if quadrant q (1 top right, 2 
 may be seen: 0 is the hidden face, 15 the whole.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from math import comb
 from typing import Final, NamedTuple
@@ -24,15 +24,13 @@ from shared.errors import FaceShapeError
 from shared.labels import LABELS
 from shared.masking import View, hidden_quadrants
 from shared.preprocessing import InputSpec, prepare, resize
-from shared.probabilities import softmax
+from shared.probabilities import Forward, softmax
 
 QUADRANT_NUMBERS: Final = (1, 2, 3, 4)
 COALITIONS: Final = 1 << len(QUADRANT_NUMBERS)
 HALVES: Final = (View.UPPER, View.LOWER, View.LEFT, View.RIGHT)
 
 Floats = npt.NDArray[np.float64]
-Forward = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
-"""From prepared faces, float32 (N, C, S, S), to logits (N, 7)."""
 
 
 class Explanation(NamedTuple):

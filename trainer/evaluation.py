@@ -1,7 +1,7 @@
 """Measures a network on a view: accuracy, macro and weighted F1, weighted AUC, accuracy per class."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,7 @@ from torch import nn
 from shared.labels import LABELS
 from shared.masking import Hidden
 from shared.preprocessing import InputSpec, prepare
-from shared.probabilities import softmax
-
-Logits = npt.NDArray[np.float32]
-Forward = Callable[[npt.NDArray[np.float32]], Logits]
+from shared.probabilities import Forward, Logits, softmax
 
 
 def torch_forward(network: nn.Module, device: torch.device) -> Forward:

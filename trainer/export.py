@@ -22,18 +22,19 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 import torch
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
 from shared.preprocessing import InputSpec, prepare
+from shared.probabilities import Forward, Logits
 from shared.schemas.jobs import Precision
 from trainer.augmentation import view_mix
 from trainer.data import Dataset
 from trainer.errors import ExportError
-from trainer.evaluation import Forward, Logits, accuracy, logits_of, torch_forward
+from trainer.evaluation import accuracy, logits_of, torch_forward
+from trainer.onnx_forward import onnx_forward
 from trainer.size_average import SizeAverage, average_sizes, write_small_reader
 from trainer.stopping import unbroken
 
@@ -48,18 +49,6 @@ FLOAT_SHARES: Final = (0.0, 0.25, 0.5, 0.55, 0.75)
 eleventh convolution of a ResNet18 is small: with it in float32 too, the file is 0.1 MB larger, with fifteen 6 MB."""
 
 OPSET: Final = 18
-
-
-def onnx_forward(path: Path, threads: int = 0) -> Forward:
-    """Return a function from prepared float32 (N, C, S, S) to logits (N, 7) by the ONNX file, on the CPU."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-    def forward(batch: npt.NDArray[np.float32]) -> Logits:
-        return np.asarray(session.run(["logits"], {"input": batch})[0], dtype=np.float32)
-
-    return forward
 
 
 class FileNetwork(nn.Module):

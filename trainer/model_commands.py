@@ -81,7 +81,7 @@ def _who() -> str:
 
 def _self_test(models_dir: Path) -> model_registry.SelfTest:
     def self_test(card: Card) -> None:
-        from trainer.export import onnx_forward  # torch comes with it, and takes seconds
+        from trainer.onnx_forward import onnx_forward  # a worker is started by the same command, and needs no runtime
 
         try:
             forward = onnx_forward(model_path(models_dir, card.id) / card.file, threads=1)

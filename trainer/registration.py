@@ -18,6 +18,7 @@ from shared.masking import STUDY_VIEWS
 from shared.model_comparison import against_serving
 from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, sha256_of, write_model
 from shared.preprocessing import InputSpec
+from shared.probabilities import Forward
 from shared.run_folder import ANSWERS_DIR, EXPORT_DIR, RunFolder, utc_now
 from shared.schemas.jobs import JobProgress, JobRequest, MetricRow
 from shared.self_test import known_logits
@@ -26,9 +27,10 @@ from trainer.checkpoints import save_weights
 from trainer.data import Dataset
 from trainer.descriptions import NO_AVERAGE, average_words, code_revision, command_of, nearly_words
 from trainer.devices import choose_arithmetic
-from trainer.evaluation import Forward, measure
-from trainer.export import ExportSettings, export_model, onnx_forward
+from trainer.evaluation import measure
+from trainer.export import ExportSettings, export_model
 from trainer.network import as_served
+from trainer.onnx_forward import onnx_forward
 from trainer.pace import Pace
 from trainer.stopping import stoppable
 from trainer.study.answers import Answers

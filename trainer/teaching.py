@@ -9,10 +9,10 @@ import numpy as np
 from torch import nn
 
 from shared.model_folder import model_path, read_card
+from shared.probabilities import Logits
 from shared.run_folder import ANSWERS_DIR
 from trainer.data import Dataset
 from trainer.errors import BaseModelError, Stopped
-from trainer.evaluation import Logits
 from trainer.network import MeanOf, load_version
 from trainer.pace import Pace
 from trainer.study.answers import Answers, open_reader

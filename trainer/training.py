@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from shared.files import write_atomically
 from shared.masking import Hidden
 from shared.preprocessing import InputSpec, hide_and_normalise
+from shared.probabilities import Logits
 from shared.run_folder import BEST_FILE, CHECKPOINTS_DIR, METRICS_FILE, RunFolder
 from shared.schemas.jobs import JobProgress, MetricRow
 from shared.schemas.training import TrainSettings
@@ -30,7 +31,7 @@ from trainer.data import Dataset
 from trainer.devices import choose_arithmetic
 from trainer.distributed import ALONE, Group
 from trainer.errors import CheckpointError, DivergedError, Stopped
-from trainer.evaluation import Logits, accuracy, cross_entropy, logits_of, torch_forward
+from trainer.evaluation import accuracy, cross_entropy, logits_of, torch_forward
 from trainer.network import as_served, between, freeze_statistics
 from trainer.optimisation import average_of, build_optimizer, class_weights, distillation, learning_rate
 from trainer.plan import Plan

@@ -17,12 +17,13 @@ from shared.labels import LABELS
 from shared.masking import Hidden, hidden_quadrants
 from shared.model_folder import Card, model_path, read_card
 from shared.preprocessing import InputSpec
+from shared.probabilities import Forward, Logits
 from shared.run_folder import ANSWERS_DIR
 from shared.schemas.training import TrainSettings
 from shared.self_test import check
 from shared.shapley import COALITIONS, hidden_of
-from trainer.evaluation import Forward, Logits, logits_of
-from trainer.export import onnx_forward
+from trainer.evaluation import logits_of
+from trainer.onnx_forward import onnx_forward
 
 BATCH_SIZE: Final = 64
 """Faces that are read at once; larger batches gain nothing on a CPU."""

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
-from shared.probabilities import softmax
+from shared.probabilities import Logits, softmax
 from shared.study import Calibration, Estimate, ReliabilityBin
-from trainer.evaluation import Logits, losses
+from trainer.evaluation import losses
 from trainer.study.bootstrap import Floats, Weights, basic_estimate, mean_estimate
 from trainer.study.confusion import Labels
 

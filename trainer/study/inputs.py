@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from shared.errors import StudyError
 from shared.masking import STUDY_VIEWS, View
+from shared.probabilities import Logits
 from shared.schemas.wire import SLOTS
 from shared.study import Subset
-from trainer.evaluation import Logits
 from trainer.study.bootstrap import Floats
 from trainer.study.confusion import Labels
 

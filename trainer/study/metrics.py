@@ -4,9 +4,8 @@ import numpy as np
 
 from shared.labels import LABELS
 from shared.masking import View
-from shared.probabilities import softmax
+from shared.probabilities import Logits, softmax
 from shared.study import AREA_RESAMPLES, Cell, ClassFigures, Estimate, Metrics, Subset
-from trainer.evaluation import Logits
 from trainer.study.bootstrap import Floats, Weights, estimate
 from trainer.study.calibration import calibration
 from trainer.study.confusion import CLASSES, Labels, Scores, confusion_matrix, resampled_confusions, scores

@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from shared.ensembles import ENSEMBLE_WITH
 from shared.model_folder import Card
+from shared.probabilities import Forward
 from shared.run_folder import utc_now
 from shared.schemas.training import IMAGENET
 from shared.study import Latency, Protocol, StudyModel
 from trainer.data import Dataset
 from trainer.descriptions import NO_AVERAGE, average_words, code_revision, nearly_words
-from trainer.evaluation import Forward
-from trainer.export import onnx_forward
 from trainer.network import build_network, shape_of
+from trainer.onnx_forward import onnx_forward
 from trainer.study.answers import Reader
 from trainer.study.bootstrap import RESAMPLES
 

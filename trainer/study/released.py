@@ -9,12 +9,12 @@ import numpy as np
 from shared.errors import StudyError
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import read_active
+from shared.probabilities import Logits
 from shared.schemas.wire import SLOTS
 from shared.study import STUDY_FILE, Cell, Estimate, StudyResult, read_study, write_study
 from shared.study_answers import STUDY_ANSWERS_FILE, write_answers
 from trainer.data import Dataset, load_dataset
 from trainer.errors import StudyMismatchError
-from trainer.evaluation import Logits
 from trainer.settings import Settings
 from trainer.study.answers import Answers, Reader, open_reader, split_of
 from trainer.study.image_answers import image_answers

@@ -16,10 +16,9 @@ from typing import Final
 from shared.files import write_atomically
 from shared.labels import LABELS
 from shared.masking import View
-from shared.probabilities import softmax
+from shared.probabilities import Logits, softmax
 from shared.schemas.wire import SLOTS
 from shared.study import Cell, Subset
-from trainer.evaluation import Logits
 from trainer.study.bootstrap import RESAMPLES, draw
 from trainer.study.confusion import Labels
 from trainer.study.metrics import measure_cell

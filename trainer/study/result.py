@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from shared.masking import STUDY_VIEWS, View
+from shared.probabilities import Logits
 from shared.schemas.wire import SLOTS
 from shared.study import (
     UNDAMAGED,
@@ -24,7 +25,6 @@ from shared.study import (
     StudyResult,
     Subset,
 )
-from trainer.evaluation import Logits
 from trainer.study.agreement import agreement
 from trainer.study.bootstrap import Weights, draw, estimate
 from trainer.study.calibration import fit_temperature

@@ -6,11 +6,11 @@ import numpy as np
 
 from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS, View, hidden_quadrants
+from shared.probabilities import Logits
 from shared.shapley import COALITIONS, coalition_outputs, hidden_of
 from shared.study import StudyResult
 from trainer.augmentation import view_mix
 from trainer.data import Dataset
-from trainer.evaluation import Logits
 from trainer.study.answers import Answers, Reader
 from trainer.study.bootstrap import Floats
 from trainer.study.calibration import fit_temperature

@@ -12,8 +12,8 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 from shared.labels import LABELS
 from shared.masking import Hidden, View
 from shared.preprocessing import InputSpec, prepare
-from shared.probabilities import softmax
-from trainer.evaluation import Logits, accuracy, cross_entropy, logits_of, measure, torch_forward
+from shared.probabilities import Logits, softmax
+from trainer.evaluation import accuracy, cross_entropy, logits_of, measure, torch_forward
 from trainer.network import build_network
 
 

@@ -15,21 +15,22 @@ from torch import nn
 from shared.masking import View
 from shared.model_folder import sha256_of
 from shared.preprocessing import InputSpec, prepare
+from shared.probabilities import Logits
 from trainer import export
 from trainer.data import Dataset
 from trainer.errors import ExportError
-from trainer.evaluation import Logits, logits_of, torch_forward
+from trainer.evaluation import logits_of, torch_forward
 from trainer.export import (
     FLOAT_SHARES,
     MAX_ACCURACY_LOSS,
     MIN_AGREEMENT,
     export_model,
-    onnx_forward,
     parity,
     require_parity,
     write_float32,
     write_int8,
 )
+from trainer.onnx_forward import onnx_forward
 
 CPU = torch.device("cpu")
 

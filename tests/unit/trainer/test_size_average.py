@@ -13,8 +13,9 @@ from shared.preprocessing import InputSpec, prepare
 from trainer import export
 from trainer.data import Dataset
 from trainer.evaluation import logits_of, torch_forward
-from trainer.export import ExportSettings, export_model, onnx_forward, write_float32
+from trainer.export import ExportSettings, export_model, write_float32
 from trainer.network import as_served, build_network
+from trainer.onnx_forward import onnx_forward
 from trainer.size_average import SizeAverage, average_sizes, sizes_of, write_small_reader
 
 

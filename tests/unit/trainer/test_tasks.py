@@ -13,14 +13,15 @@ from torch import Tensor, nn
 
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import CARD_FILE, WEIGHTS_FILE, Card, list_models, model_path, read_card
+from shared.probabilities import Logits
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobProgress, JobRequest, JobState, StateChange
 from shared.schemas.training import TrainSettings
 from trainer import export, registration, runs, tasks, teaching
 from trainer.data import load_dataset
-from trainer.evaluation import Logits, logits_of
-from trainer.export import onnx_forward
+from trainer.evaluation import logits_of
 from trainer.network import MeanOf
+from trainer.onnx_forward import onnx_forward
 from trainer.pace import Pace
 from trainer.runs import execute
 from trainer.settings import Settings

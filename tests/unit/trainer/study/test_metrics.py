@@ -16,10 +16,10 @@ from sklearn.metrics import (
 
 from shared.labels import LABELS
 from shared.masking import View
-from shared.probabilities import softmax
+from shared.probabilities import Logits, softmax
 from shared.study import CURVE_POINTS, Cell, Subset
 from tests.unit.trainer.study.small_study import answers, labels_of
-from trainer.evaluation import Logits, measure
+from trainer.evaluation import measure
 from trainer.study import confusion as confusion_module
 from trainer.study.bootstrap import draw
 from trainer.study.curves import precision_recall_curves, roc_curves
