@@ -89,16 +89,13 @@ def change(action: Callable[[GatewayClient], Result], done: Callable[[Result], N
 def change_or_say_why(
     action: Callable[[GatewayClient], Result], done: Callable[[Result], None] | None = None
 ) -> NoReturn:
-    """Make a change as `change` does, from a part of a page that refreshes itself: a refusal is told at the page's top.
+    """Make a change as `change` does, from a part of a page that refreshes itself: a failure is told at the page's top.
 
     There it stays until the page runs again, and the part that was pressed is shown as before.
-
-    Raises:
-        GatewayAwayError: the gateway is away.
     """
     try:
         change(action, done)
-    except GatewayRefusedError as error:
+    except (GatewayRefusedError, GatewayAwayError) as error:
         st.session_state[FAILURE] = str(error)
         st.rerun()
 

@@ -23,6 +23,8 @@ def gateway_state() -> None:
     health = gateway().health()
     if health.status == "ok":
         st.badge("Ready", icon=":material/check_circle:", color="green")
+        if health.reason:
+            st.caption(health.reason)
     else:
         st.badge("Not ready", icon=":material/cloud_off:", color="orange")
         st.caption(health.reason or "The gateway is starting.")

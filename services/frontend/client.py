@@ -242,7 +242,8 @@ def _content(response: requests.Response, kind: type[Content]) -> Content:
 
 def _refusal(response: requests.Response) -> GatewayError:
     """Return the error that an answer of 400 or more stands for, with the gateway's own sentence if it has one."""
-    kind = GatewayAwayError if response.status_code in (502, 503, 504) else GatewayRefusedError
+    is_away = response.status_code >= 500 or response.status_code == 429  # to ask again may help
+    kind = GatewayAwayError if is_away else GatewayRefusedError
     try:
         error = ErrorAnswer.model_validate_json(response.content).error
         if response.status_code in (401, 403):

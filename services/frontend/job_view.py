@@ -56,10 +56,13 @@ def show_job(job_id: str) -> None:
 
 @guarded
 def _live(job_id: str, was_open: bool) -> None:
-    job = gateway().job(job_id)
+    try:
+        job = gateway().job(job_id)
+    except GatewayRefusedError:
+        st.rerun()  # the whole page, which says that it was deleted, and asks for it no more
     if was_open != (job.state in OPEN_STATES):
         st.rerun()  # the whole page, which says how often this part refreshes
-    rows = gateway().metrics(job_id).rows
+    rows = gateway().metrics(job_id).rows if job.request.kind in TRAINING_KINDS else []
     _heading(job)
     if job.message:
         show = st.error if job.state == JobState.FAILED else st.info
@@ -150,7 +153,7 @@ def _report(job: JobDetail) -> None:
     if shown.open:
         try:
             with shown:
-                st.iframe(gateway().report(job.id), height=700)
+                st.iframe(gateway().report(job.id), height=700, alt=f"Report of {words.job_title(job)}")
         except GatewayRefusedError as error:
             shown.info(str(error))
 
@@ -186,13 +189,13 @@ def _progress(job: Job, rows: Sequence[MetricRow]) -> None:
     for column, (label, value) in zip(st.columns(len(shown)), shown.items(), strict=True):
         column.metric(label, value, border=True)
     if job.state == JobState.RUNNING:
-        st.caption(f"Time left: {words.time_left(progress.eta_s)}.")
+        st.caption(f"Time left in this phase: {words.time_left(progress.eta_s)}.")
 
 
 def _measuring(progress: JobProgress) -> None:
     far = f": {progress.step:,} of {progress.steps:,} faces" if progress.steps else ""
     speed = "" if progress.images_per_s is None else f", {progress.images_per_s:,.0f} a second"
-    left = "" if progress.eta_s is None else f" Time left: {words.time_left(progress.eta_s)}."
+    left = "" if progress.eta_s is None else f" Time left in this phase: {words.time_left(progress.eta_s)}."
     st.caption(f"{words.PHASE_NAMES[progress.phase]}{far}{speed}.{left}")
 
 

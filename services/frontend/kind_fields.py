@@ -41,16 +41,18 @@ def _fine_tune(models: Sequence[ModelInfo]) -> Fields | None:
     if not trainable:
         return None
     first, second = st.columns(2)
-    base = second.selectbox("Start from", trainable, format_func=_model_name, key="base-model", persist_state="session")
+    base = _model("Start from", trainable, key="base-model", place=second)
     view = _view(first)
     fits = base.view == View.FULL and view != View.FULL
     key = f"teacher-{base.id}-{view}"
     what = "A model that sees the whole face; the new one also learns from what it answers."
     usable = [model for model in models if not model.problem]  # a teacher that is asked once needs no weights
-    teacher = _teacher("Teacher", usable, base if fits else None, key, what)
+    teacher = _model_or("Teacher", NO_TEACHER, usable, key=key, what=what, chosen=base.id if fits else None)
     others = [model for model in usable if model != teacher]
     what = "Another model that teaches: what both answer is averaged. Ideally its mistakes are others than the first's."
-    helper = _teacher("Second teacher", others, None, f"second-{key}", what) if teacher and others else None
+    helper = (
+        _model_or("Second teacher", NO_TEACHER, others, key=f"second-{key}", what=what) if teacher and others else None
+    )
     defaults = {"distill_weight": FINE_TUNING["distill_weight"]} if teacher else {}
     settings = _settings(defaults, without=(*FIXED_BY_WEIGHTS, *SPLIT, *(() if teacher else TEACHING)), base=base)
     teaching = {"teacher": teacher and teacher.id, "second_teacher": helper and helper.id}
@@ -83,13 +85,12 @@ def _export(models: Sequence[ModelInfo]) -> Fields | None:
     )
     mirrored = _average("Mirror average", MIRROR_AVERAGES, "mirror-average")
     sizes = _average("Size average", SIZE_AVERAGES, "size-average")
-    others = [None, *(each for each in models if each != model)]
-    other = st.selectbox(
+    other = _model_or(
         "Together with",
-        others,
-        format_func=lambda each: _model_name(each) if each else ALONE,
+        ALONE,
+        [each for each in models if each != model],
         key=f"ensemble-{model.id if model else ''}",
-        help="Another model: the file answers with the mean of both, each of which reads one of two sizes of a face. "
+        what="Another model: the file answers with the mean of both, each of which reads one of two sizes of a face. "
         "That takes no longer than one model which reads both sizes.",
         disabled=sizes is False,
     )
@@ -99,7 +100,8 @@ def _export(models: Sequence[ModelInfo]) -> Fields | None:
 
 
 def _study(models: Sequence[ModelInfo]) -> Fields:
-    name = st.text_input("Name", key="name", placeholder="lab", help="What the names of its six models begin with.")
+    what = "What the names of its six models begin with."
+    name = st.text_input("Name", key="name", placeholder="lab", help=what, persist_state="session")
     return {"name": name.strip() or None, "settings": _settings(without=TEACHING)}
 
 
@@ -126,24 +128,48 @@ def _view(place: Any) -> str:
     )
 
 
-def _teacher(
-    label: str, models: Sequence[ModelInfo], chosen: ModelInfo | None, key: str, what: str
+def _model(label: str, models: Sequence[ModelInfo], *, key: str, place: Any = st) -> ModelInfo:
+    """Return the model that is chosen of these, one or more.
+
+    Ids are chosen from, here and in `_model_or`: what a model serves may change while the page is open, and it would be
+    another option then.
+    """
+    names = {model.id: model for model in models}
+    chosen = place.selectbox(
+        label, list(names), format_func=lambda each: _model_name(names, each), key=key, persist_state="session"
+    )
+    return names.get(chosen, models[0])
+
+
+def _model_or(
+    label: str,
+    none: str,
+    models: Sequence[ModelInfo],
+    *,
+    key: str,
+    what: str,
+    chosen: str | None = None,
+    disabled: bool = False,
 ) -> ModelInfo | None:
-    """Return the model that is to teach; before a choice, `chosen`."""
-    options = [None, *models]
-    return st.selectbox(
+    """Return the model that is chosen of these, or None, which is called `none`; before a choice, the one `chosen`."""
+    names = {model.id: model for model in models}
+    options = [None, *names]
+    found = st.selectbox(
         label,
         options,
         index=options.index(chosen),
-        format_func=lambda model: _model_name(model) if model else NO_TEACHER,
+        format_func=lambda each: _model_name(names, each) if each else none,
         key=key,
         help=what,
+        disabled=disabled,
+        persist_state="session",
     )
+    return names.get(found) if found else None
 
 
 def _average(label: str, words_of: Mapping[bool | None, str], key: str) -> bool | None:
     """Return whether the exported file is to average; None is as the version does."""
-    return st.selectbox(label, list(words_of), format_func=words_of.__getitem__, key=key)
+    return st.selectbox(label, list(words_of), format_func=words_of.__getitem__, key=key, persist_state="session")
 
 
 def _settings(
@@ -176,8 +202,10 @@ def _version(models: Sequence[ModelInfo]) -> ModelInfo | None:
     if not usable:
         st.info("There is no version yet. Train one first.")
         return None
-    return st.selectbox("Version", usable, format_func=_model_name, key="model")
+    return _model("Version", usable, key="model")
 
 
-def _model_name(model: ModelInfo) -> str:
-    return f"{model.id} ({words.view_name(model.view).lower()})"
+def _model_name(models: Mapping[str, ModelInfo], model_id: str) -> str:
+    """Return the name of a model that is chosen from; a stale choice, which is gone, by its id."""
+    model = models.get(model_id)
+    return f"{model_id} ({words.view_name(model.view).lower()})" if model else model_id

@@ -7,7 +7,7 @@ import streamlit as st
 
 from services.frontend import model_standing, model_words, prediction_view, words
 from services.frontend.access import change
-from services.frontend.client import GatewayClient, GatewayRefusedError
+from services.frontend.client import GatewayAwayError, GatewayClient, GatewayRefusedError
 from shared.masking import STUDY_VIEWS
 from shared.model_comparison import Difference, figure
 from shared.schemas.models import ModelChange, ModelInfo, ModelList
@@ -53,7 +53,7 @@ def _slot(listed: ModelList, history: Sequence[ModelChange], slot: Slot) -> None
     previous = listed.previous.get(slot)
     pressed = st.button(
         "Roll back",
-        key=f"roll-back-{slot}",
+        key=f"roll-back-{slot}-{model_id}",  # pressed twice in one go, it takes back one version and not two
         icon=":material/undo:",
         width="stretch",
         disabled=previous is None,
@@ -111,8 +111,8 @@ def _made(sentence: str) -> None:
 
 
 def make(action: Callable[[GatewayClient], object], sentence: str) -> None:
-    """Make a change and say so once the page has run again; say here why it was refused, where that is so."""
+    """Make a change and say so once the page has run again; say here why it was not made, where that is so."""
     try:
         change(action, lambda result: _made(sentence))
-    except GatewayRefusedError as error:
+    except (GatewayRefusedError, GatewayAwayError) as error:
         st.error(str(error), icon=":material/error:")

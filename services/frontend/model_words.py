@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from services.frontend.words import NUMBERS, READS, clock, view_name
+from services.frontend.words import NUMBERS, READS, clock, duration, view_name
 from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS
 from shared.model_comparison import Difference, compare, figure
@@ -171,7 +171,7 @@ def training_facts(card: Card) -> dict[str, str]:
         "Epochs": _epochs(told, settings),
         "Batch": settings.get("batch_size"),
         "Optimiser": _optimiser(settings),
-        "Time": f"{seconds / 60:,.0f} minutes" if (seconds := _number(told.get("seconds"))) else None,
+        "Time": duration(seconds) if (seconds := _number(told.get("seconds"))) else None,
         "Machine": _machine(told),
         "Seed": settings.get("seed"),
         "Code": told.get("revision"),

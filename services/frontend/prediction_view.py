@@ -29,6 +29,12 @@ def forget_answer() -> None:
     st.session_state.pop(ANSWER, None)
 
 
+def forget_picture() -> None:
+    """Keep nothing of the last picture."""
+    forget_answer()
+    st.session_state.pop(SHOWN, None)
+
+
 def choose_face(image: ImageAnswer, asked: str) -> int:
     """Return the index of the face to show; asks where there are several, anew for each `asked`, a text."""
     if len(image.faces) < 2:

@@ -54,9 +54,9 @@ def show_form(datasets: DatasetList, models: Sequence[ModelInfo]) -> JobRequest 
     )
     left, right = st.columns([3, 2], gap="large")
     with left:
-        dataset = st.selectbox(
-            "Data set", datasets.datasets, format_func=lambda found: found.name, key="dataset", persist_state="session"
-        )
+        found = {each.name: each for each in datasets.datasets}
+        name = st.selectbox("Data set", list(found), key="dataset", persist_state="session")
+        dataset = found.get(name, datasets.datasets[0])
     with right:
         _show_counts(dataset)
     if dataset.problem:

@@ -216,7 +216,9 @@ def size(count: int) -> str:
 
 def outcome(job: Job, accuracy: float | None, serves: Sequence[str]) -> str:
     """Return what a finished job made, and whether predictions use it."""
-    if job.request.kind in ("evaluate", "study"):
+    if job.request.kind == "study":
+        return "This job trained and measured six models; its report compares them."
+    if job.request.kind == "evaluate":
         return f"This job measured **{job.model}**."
     if job.request.kind == "export":
         return f"This job made the model **{job.model}** from {job.request.model}."

@@ -1,6 +1,7 @@
 """What each quarter of a face is worth to the answer: the face, its quarters tinted, and the figures beside it."""
 
 import html
+from collections.abc import Sequence
 from typing import Final
 
 import streamlit as st
@@ -25,13 +26,19 @@ LEAST_REACH: Final = 0.05
 STRONGEST: Final = 0.62
 
 
-def show_worth(face: Face, asked: str) -> None:
-    """Show the quarters of a face; nothing where the answer has none. The emotion is chosen anew for each `asked`."""
+def show_worth(faces: Sequence[Face], chosen: int, asked: str) -> None:
+    """Show the quarters of the face that is chosen; why not, where only other faces have them, nothing where none has.
+
+    The emotion is chosen anew for each `asked` and face.
+    """
+    face = faces[chosen]
     if face.worth is None or face.crop is None:
+        if any(each.worth for each in faces):
+            st.caption("What each quarter says is told of the eight largest faces, as far as there is time.")
         return
     worth = face.worth
     st.subheader("What each quarter says", anchor=False)
-    label = _choose(worth, asked)
+    label = _choose(worth, f"{asked}-{chosen}")
     left, right = st.columns([2, 3], gap="large")
     left.html(tinted(face.crop, worth.quarters[label], _reach(worth), label))
     with right:

@@ -80,4 +80,9 @@ def _example() -> None:
     face = photo.crop((middle - side // 3, side // 8, middle + side // 3, side // 8 + 2 * side // 3))
     for view, column in zip(STUDY_VIEWS, st.columns(len(STUDY_VIEWS), gap="small", wrap=False), strict=True):
         seen = pictures.enlarged(resize(to_gray(face), 48), view)
-        column.image(pictures.png(seen), caption=words.view_name(view), width="stretch")
+        column.image(
+            pictures.png(seen),
+            caption=words.view_name(view),
+            width="stretch",
+            alt=f"A face: {words.view_name(view).lower()}",
+        )

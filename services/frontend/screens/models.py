@@ -33,7 +33,9 @@ def show() -> None:
         st.subheader("Versions", anchor=False, width="stretch")
         archived = st.toggle("Archived too", key="archived")
     if not archived:
-        listed = listed.model_copy(update={"models": [model for model in listed.models if not model.archived]})
+        asked = st.query_params.get(MODEL)  # a link may lead to a version that was archived since
+        shown = [model for model in listed.models if not model.archived or model.id == asked]
+        listed = listed.model_copy(update={"models": shown})
     model_view.show_versions(listed)
     if listed.models:
         model = _chosen(listed)

@@ -30,6 +30,7 @@ def show() -> None:
         picture = choose_picture()
         options = _options()
     if picture is None:
+        prediction_view.forget_picture()
         with right:
             st.info("Give a picture of a face, and what each model reads appears here.", icon=":material/add_a_photo:")
         return
@@ -90,5 +91,5 @@ def _show_answer(picture: Picture, answer: PredictAnswer, asked: str, place: st.
             st.caption(image.note)
     if image.faces:
         prediction_view.show_face(image.faces[chosen])
-        worth_view.show_worth(image.faces[chosen], f"{asked}-{chosen}")
+        worth_view.show_worth(image.faces, chosen, asked)
         prediction_view.show_caption(answer, image.faces[chosen])

@@ -9,6 +9,7 @@ from services.frontend.access import change
 from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway, guarded
 from services.frontend.training_form import show_form
+from shared.errors import HalffaceError
 from shared.run_folder import RUN_ID_PATTERN
 from shared.schemas.jobs import TRAINING_KINDS, Job, JobState
 
@@ -53,9 +54,12 @@ def _form() -> None:
     )
     datasets, models = gateway().datasets(), gateway().models().models
     with st.container(border=True):
-        request = show_form(datasets, models)
-        if request is not None:
-            change(lambda gateway: gateway.start(request), lambda job: job_view.open_job(job.id))
+        try:
+            request = show_form(datasets, models)
+            if request is not None:
+                change(lambda gateway: gateway.start(request), lambda job: job_view.open_job(job.id))
+        except HalffaceError as error:  # told here, so that the jobs below stay
+            st.error(str(error), icon=":material/error:")
 
 
 @guarded
@@ -67,7 +71,7 @@ def _jobs(selected: str | None) -> None:
     if not jobs and wanted == ANY_STATE:
         st.caption("No job yet. The first one that you start appears here.")
         return
-    st.selectbox("State", [ANY_STATE, *STATES], key="state", width=240)
+    st.selectbox("State", [ANY_STATE, *STATES], key="state", width=240, persist_state="session")
     if not jobs:
         st.caption("No job is in this state.")
     for job in jobs[:shown]:

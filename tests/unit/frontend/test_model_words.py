@@ -125,7 +125,7 @@ def test_a_card_is_told_in_facts() -> None:
     assert (training["Started from"], training["Epochs"], training["Time"]) == (
         "random weights",
         "20, best after 17",
-        "60 minutes",
+        "about 1 hour",
     )
     assert training["Optimiser"] == "adamw, learning rate 0.0015"
     assert data == {"Name": "faces.zip", "Fingerprint": "abc123"}

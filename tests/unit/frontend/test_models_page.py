@@ -33,7 +33,7 @@ def test_what_serves_each_view_is_shown_with_its_figure_and_since_when(gateway: 
     assert "since 2026-11-23 09:38 UTC" in says(page)
     assert ":gray[released 2026-11-23]  \n:gray[the released version]" in says(page)
     assert not page.exception
-    assert page.button(key="roll-back-upper").disabled
+    assert page.button(key="roll-back-upper-first/1").disabled
 
 
 def test_what_serves_is_compared_with_the_released_version_by_accuracy_and_macro_f1(gateway: SmallGateway) -> None:
@@ -64,10 +64,30 @@ def test_what_serves_is_compared_with_the_released_version_by_accuracy_and_macro
 def test_a_slot_is_rolled_back(gateway: SmallGateway) -> None:
     gateway.models = two_versions()
 
-    page = press(open_page("models"), "roll-back-full")
+    page = press(open_page("models"), "roll-back-full-first/1")
 
     assert gateway.changes_asked == [("roll back", RollBackRequest(slot="full"))]
     assert [toast.value for toast in page.toast] == ["first/2 serves again."]
+
+
+def test_a_roll_back_that_is_pressed_again_takes_back_no_second_version(gateway: SmallGateway) -> None:
+    gateway.models = two_versions()
+    page = open_page("models")
+    gateway.models = two_versions()
+    gateway.models.active["full"] = "first/2"  # as the first press, or another tab, has made it
+    press(page, "roll-back-full-first/1")
+
+    assert gateway.changes_asked == []
+
+
+def test_a_promotion_that_inference_cannot_try_is_told_where_it_was_pressed(gateway: SmallGateway) -> None:
+    gateway.models = two_versions()
+    page = open_page("models", model="first/2")
+    gateway.change_refusal = (503, "Inference does not answer.")
+    press(page, "promote")
+
+    assert [error.value for error in page.error] == ["Inference does not answer."]
+    assert "History" in says(page)
 
 
 def test_a_version_is_promoted_to_the_view_that_it_was_trained_for(gateway: SmallGateway) -> None:
@@ -101,8 +121,9 @@ def test_archived_versions_are_shown_on_demand_and_restored(gateway: SmallGatewa
     listed = two_versions()
     listed.models[1] = listed.models[1].model_copy(update={"archived": True})
     gateway.models = listed
-    page = open_page("models", model="first/2")
+    page = open_page("models")
     assert page.selectbox[0].options == ["first/1"]
+    assert open_page("models", model="first/2").selectbox[0].value == "first/2"  # a link to it leads there all the same
 
     press(page.toggle(key="archived").set_value(True).run().selectbox[0].set_value("first/2").run(), "restore")
 

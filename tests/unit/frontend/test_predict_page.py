@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from services.frontend import picture_source, prediction_view, worth_view
 from services.frontend.words import VIEW_NAMES
+from shared.schemas.wire import Health
 
 from .answers import FOUR_HAPPY, a_face, a_prediction, a_worth, png
 from .opened import open_app, open_page, says
@@ -82,6 +83,28 @@ def test_what_each_quarter_says_is_shown_of_the_chosen_emotion(gateway: SmallGat
     page.segmented_control[-1].set_value("sad").run()
     assert "**Sad** has 14 % with nothing more hidden" in says(page)
     assert {row["Points"] for row in page.table[-1].value.to_dict("records")} == {"±0.0"}
+
+
+def test_a_face_that_nobody_had_time_for_says_so(gateway: SmallGateway):
+    gateway.prediction = a_prediction(a_face(), a_face(60).model_copy(update={"worth": a_worth(top_left=0.1)}))
+    assert "told of the eight largest faces" in says(open_page("predict"))
+
+
+def test_nothing_is_kept_of_a_picture_that_is_taken_away(gateway: SmallGateway):
+    page = open_page("predict")
+    kept = (prediction_view.ANSWER, prediction_view.SHOWN)
+    assert all(key in page.session_state for key in kept)
+    page.segmented_control(key="source").set_value("upload").run()
+    assert not any(key in page.session_state for key in kept)
+
+
+def test_a_fault_of_the_gateway_is_no_fault_of_the_picture(gateway: SmallGateway):
+    gateway.refusal = (500, "Something went wrong on our side.")
+    page = open_page("predict")
+    assert "Something went wrong on our side." in says(page)
+    gateway.refusal = None
+    next(button for button in page.button if button.label == "Retry").click().run()
+    assert "Four of five" in says(page)
 
 
 def test_a_face_is_painted_as_strongly_as_its_quarters_weigh():
@@ -178,6 +201,12 @@ def test_the_application_opens_with_this_page_and_says_that_the_gateway_is_ready
     assert page.title[0].value == "Read a face"
     assert "Ready" in page.sidebar.markdown[-1].value
     assert not page.exception
+
+
+def test_the_application_says_what_keeps_an_older_state(gateway: SmallGateway):
+    gateway.health = Health(status="ok", reason="upper: upper/7 cannot be loaded; upper/6 serves in its place.")
+    told = [caption.value for caption in open_app().sidebar.caption]
+    assert any("upper/6 serves in its place" in each for each in told)
 
 
 def test_the_application_opens_without_a_gateway(gateway_away: str):

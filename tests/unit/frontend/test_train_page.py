@@ -89,6 +89,33 @@ def test_a_whole_face_base_teaches_where_the_view_hides_something(gateway: Small
     assert (asked.view, asked.teacher, asked.settings.distill_weight) == ("upper", "first/1", 0.7)
 
 
+def test_the_form_outlives_a_change_of_what_its_models_serve(gateway: SmallGateway):
+    gateway.models.models[0] = a_model(view="full", serves=())
+    page = open_kind("fine-tune")
+    page.selectbox(key="view").set_value("upper").run()
+    gateway.models.models[0] = a_model(view="full", serves=("full",))
+    page.number_input(key="setting-epochs").set_value(3).run()
+    assert not page.exception
+    assert not page.error
+    press(page, "Start fine-tuning")
+    assert (gateway.jobs_asked[0].base_model, gateway.jobs_asked[0].teacher) == ("first/1", "first/1")
+
+
+def test_a_start_that_fails_is_told_in_the_form_and_the_jobs_stay(gateway: SmallGateway):
+    gateway.jobs["job-1"] = a_job()
+    gateway.change_refusal = (503, "The job queue does not answer.")
+    page = press(open_page("train"), "Start training")
+    assert [error.value for error in page.error] == ["The job queue does not answer."]
+    assert "open-job-1" in [button.key for button in page.button]
+
+
+def test_a_change_of_a_job_that_fails_is_told(gateway: SmallGateway):
+    gateway.jobs["job-1"] = a_job()
+    gateway.change_refusal = (503, "The job queue does not answer.")
+    page = press(open_page("train", job="job-1"), "Cancel")
+    assert page.session_state[access.FAILURE] == "The job queue does not answer."
+
+
 def test_a_second_model_may_teach_beside_the_first(gateway: SmallGateway):
     gateway.models.models[0] = a_model(view="full")
     gateway.models.models.append(a_model(view="full").model_copy(update={"id": "other/2", "name": "other"}))
@@ -336,7 +363,7 @@ def test_a_measurement_tells_how_many_faces_were_read_how_fast_and_how_long_the_
     job = a_job().model_copy(update={"request": JobRequest(kind="evaluate", dataset="faces.zip", model="first/1")})
     job.progress = JobProgress(phase="evaluating", step=1200, steps=7200, images_per_s=100.0, eta_s=60.0)
     gateway.jobs["job-1"] = job
-    assert "1,200 of 7,200 faces, 100 a second. Time left: " in says(open_page("train", job="job-1"))
+    assert "1,200 of 7,200 faces, 100 a second. Time left in this phase: " in says(open_page("train", job="job-1"))
 
 
 def test_an_unknown_job_in_the_address_is_said_to_be_unknown(gateway: SmallGateway):

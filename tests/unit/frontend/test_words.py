@@ -20,7 +20,7 @@ from services.frontend.words import (
     view_name,
 )
 from shared.masking import View
-from shared.schemas.jobs import JobProgress, JobState
+from shared.schemas.jobs import JobProgress, JobRequest, JobState
 from shared.schemas.training import TrainOn
 
 from .answers import FOUR_HAPPY, a_job, read
@@ -120,6 +120,8 @@ def test_a_share_is_said_in_per_cent():
 
 def test_a_finished_job_says_what_its_model_is_and_whether_it_serves():
     job = a_job(JobState.FINISHED)
+    study = job.model_copy(update={"request": JobRequest(kind="study", dataset="faces.zip")})
+    assert outcome(study, None, []) == "This job trained and measured six models; its report compares them."
     waiting = outcome(job, 0.583, [])
     assert "**upper/3**" in waiting
     assert "58 %" in waiting
