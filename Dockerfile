@@ -22,7 +22,7 @@ USER halfface
 ENV INFERENCE_HOST=0.0.0.0
 EXPOSE 5000
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=6 \
-  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:5000/readyz', timeout=4)"]
+  CMD ["python", "-c", "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:5000/readyz', timeout=4)"]
 CMD ["python", "-m", "services.inference"]
 
 FROM base AS gateway
@@ -34,7 +34,7 @@ USER halfface
 ENV GATEWAY_HOST=0.0.0.0
 EXPOSE 5001
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=6 \
-  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:5001/healthz', timeout=4)"]
+  CMD ["python", "-c", "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:5001/healthz', timeout=4)"]
 CMD ["python", "-m", "services.gateway"]
 
 FROM base AS frontend
@@ -46,7 +46,7 @@ USER halfface
 ENV FRONTEND_HOST=0.0.0.0
 EXPOSE 8501
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=6 \
-  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8501/_stcore/health', timeout=4)"]
+  CMD ["python", "-c", "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:8501/_stcore/health', timeout=4)"]
 CMD ["python", "-m", "services.frontend"]
 
 FROM base AS trainer

@@ -17,8 +17,11 @@ STUDY ?= --epochs 60 --width 0.75 --small-stem --grow-from 40 --mixed-sizes --ba
 	--weight-decay 0.3 --mirror-average --size-average --class-weights --mixup 0.2 --shift 0.1 --contrast 0.2 \
 	--erase 0.1 --validation-share 0.06 --select loss
 
+# An environment whose Python was upgraded or taken away cannot run what it holds, and is made anew.
+BROKEN := $(if $(wildcard $(VENV)/.stack),$(shell $(BIN)/python -c 'import pydantic' 2>/dev/null || echo broken))
+
 .DEFAULT_GOAL := help
-.PHONY: help up test test-long check bench study study-report study-verify format clean install
+.PHONY: help up test test-long check bench study study-report study-verify format clean install broken
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,14 +67,14 @@ clean: ## remove the environment and every cache; data, models and runs stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment for everything: the stack's parts first, so that `make up` needs none of the developers' tools.
-$(VENV)/.stack: pyproject.toml constraints.txt
+$(VENV)/.stack: pyproject.toml constraints.txt $(BROKEN)
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON); install Python 3.11 or newer." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "$(PYTHON) is older than 3.11; install a newer one and name it: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "$(PYTHON) cannot make environments; on Debian and Ubuntu: apt install $(notdir $(PYTHON))-venv" >&2; exit 1; }
 	@echo "Making the environment in $(VENV); the first time takes some minutes."
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(if $(BROKEN),--clear) $(VENV)
 	@$(PIP) -q $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[gateway,inference,frontend,trainer,stack]'
 	@touch $@
 

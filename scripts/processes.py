@@ -8,6 +8,7 @@ import ctypes
 import itertools
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -142,6 +143,15 @@ class Service:
         with self.log.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
             return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+
+    def shorten_log(self, most_bytes: int) -> None:
+        """Put the log aside as `.log.1` and begin it anew, once it is larger than this; the program only adds to it."""
+        if not self.log.exists() or self.log.stat().st_size <= most_bytes:
+            return
+        with suppress(OSError):  # without room there is nothing to put aside
+            shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
+        os.truncate(self.log, 0)
+        self._printed_bytes = 0
 
     def new_output(self) -> list[str]:
         """Return the whole lines that were logged since the last call."""

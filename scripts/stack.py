@@ -1,5 +1,6 @@
 """Starts services in order, looks after them and stops them: what `make up` does once it knows what to run."""
 
+import signal
 import time
 from types import FrameType
 from typing import Final
@@ -10,6 +11,7 @@ PATIENCE_S: Final = 25  # the worker writes a checkpoint before it ends, and ser
 RESTARTS: Final = 3
 FORGIVEN_AFTER_S: Final = 600  # a service that ran this long may fail as often again
 TICK_S: Final = 0.3
+MOST_LOG_BYTES: Final = 50 << 20
 ONE_WISH_S: Final = 1.0
 """Signals that come within this time are one wish: make sends on what the terminal has sent already."""
 
@@ -21,6 +23,12 @@ class StackError(Exception):
 def say(text: str = "") -> None:
     """Print a line at once, also into a pipe."""
     print(text, flush=True)
+
+
+def stop_signals() -> list[signal.Signals]:
+    """Return the signals that ask a program to end; where hanging up is ignored, as under nohup, it is none of them."""
+    asked = [signal.SIGINT, signal.SIGTERM]
+    return asked if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [*asked, signal.SIGHUP]
 
 
 class Stack:
@@ -108,10 +116,12 @@ class Stack:
         service.start()
 
     def tick(self) -> None:
-        """Wait a moment; show new log lines if asked to."""
+        """Wait a moment; show new log lines if asked to, and keep the logs from growing for ever."""
         time.sleep(TICK_S)
         if self.verbose:
             self.show_logs()
+        for service in self.services:
+            service.shorten_log(MOST_LOG_BYTES)
 
     def show_logs(self) -> None:
         """Print what the services logged since the last time."""

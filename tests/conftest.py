@@ -30,6 +30,7 @@ OF_THE_STACK = {"REDIS_URL", "QUEUE_PORT", "DATA_DIR", "MODELS_DIR", "RUNS_DIR",
 for variable in [name for name in os.environ if name.startswith(OURS) or name in OF_THE_STACK]:
     del os.environ[variable]  # a developer's own stack and storage are none of the tests'
 os.environ["ENV_FILE"] = os.devnull  # and so is the .env
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"  # nor is a proxy meant for what they start
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and in what tests start: processes that
 # each use every core slow each other down far more than they gain

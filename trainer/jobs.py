@@ -3,6 +3,7 @@
 import logging
 import secrets
 import signal
+import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -33,13 +34,22 @@ class StopSignal:
 
 def run(run_id: str) -> str:
     """Do the run, or go on with it; return the state that it ended in. The folder has the truth."""
-    settings, stop = load_settings(), StopSignal()
+    settings, stop = after_fork(load_settings(), sys.platform), StopSignal()
     if not settings.storage_url:
         return _do(run_id, settings, lambda: stop.asked)
     from trainer.storage.loan import lent  # its threads do not survive a fork: never in the worker that forks
 
     with lent(run_id, settings, _worker_name(), lambda: stop.asked) as stop_asked:
         return "elsewhere" if stop_asked is None else _do(run_id, settings, stop_asked)
+
+
+def after_fork(settings: Settings, platform: str) -> Settings:
+    """Return the settings for a process that was forked.
+
+    On macOS neither the GPU nor the libraries that reach it survive that: the device is the CPU unless one is named.
+    """
+    is_open = platform == "darwin" and settings.device == "auto"
+    return settings.model_copy(update={"device": "cpu"}) if is_open else settings
 
 
 def _worker_name() -> str:

@@ -29,7 +29,7 @@ from scripts.night.model_watch import ModelWatch
 from scripts.night.own_stack import OwnStack, settings_for
 from scripts.night.report import job_problems, make_report, repeated_too_much
 from scripts.night.trainings import TwiceWatch, lock_holders
-from scripts.stack import StackError, say
+from scripts.stack import StackError, say, stop_signals
 from scripts.up import alone_in
 from shared.files import write_atomically
 from shared.run_folder import utc_now
@@ -58,7 +58,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.came = False
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in stop_signals():
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -62,6 +62,7 @@ class GatewayClient:
         self.url = url.rstrip("/")
         self.timeout_s = timeout_s
         self._session = requests.Session()
+        self._session.trust_env = False  # a proxy in the environment is not meant for the neighbour
         self._key: str | None = None
         self._studies: dict[str, tuple[str, StudyResult]] = {}  # address to the last study and its ETag
 

@@ -106,6 +106,9 @@ def main() -> int:
     if not os.access(released, os.R_OK | os.X_OK):
         print(f"{released} is not there, or user {os.getuid()} may not read it: chmod -R a+rX models", file=sys.stderr)
         return 1
+    if not any(released.glob(f"*/*/{CARD_FILE}")):
+        print(f"{released} holds no model: it is to be the folder models of the checkout.", file=sys.stderr)
+        return 1
     for problem in bring(released, Path(sys.argv[2])):
         print(problem, file=sys.stderr)
     return 0  # what was in the folder before can go on serving

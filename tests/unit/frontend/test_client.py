@@ -20,6 +20,17 @@ def test_a_prediction_is_asked_with_its_options_and_parsed(gateway: SmallGateway
     assert gateway.predictions_asked == [asked]
 
 
+def test_a_proxy_of_the_environment_is_not_meant_for_the_gateway(
+    gateway: SmallGateway, unused_port: int, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port}")
+    with GatewayClient(gateway.url) as client:
+        assert client.health().status == "ok"
+
+
 def test_a_job_is_started_watched_cancelled_and_resumed(gateway: SmallGateway):
     gateway.rows, gateway.log = epochs(2), ["epoch 1", "epoch 2"]
     request = JobRequest(dataset="faces.zip", view="lower")

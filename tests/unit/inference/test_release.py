@@ -104,6 +104,15 @@ def test_a_version_that_was_damaged_in_the_folder_is_named_and_the_old_one_stays
     assert read_active(models)["full"] == "full/1"
 
 
+def test_a_release_without_a_model_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "released").mkdir()
+    command = [sys.executable, "-m", "services.inference.release", str(tmp_path / "released"), str(tmp_path / "models")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "released holds no model" in done.stderr
+
+
 def test_a_list_that_cannot_be_read_keeps_no_service_from_starting(tmp_path: Path) -> None:
     released, models = tmp_path / "released", tmp_path / "models"
     write_five(released)

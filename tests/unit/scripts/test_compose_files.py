@@ -60,6 +60,25 @@ def test_the_queue_is_the_images_own_user_who_may_read_what_it_wrote_before() ->
     assert services("docker-compose.yml")["queue"]["user"] == "redis"
 
 
+def test_of_the_services_those_alone_get_the_storages_secrets_that_use_it() -> None:
+    """obstore's, of each kind of storage; the others' values in .env are blanked."""
+    base = services("docker-compose.yml")
+    secrets = {name for name, value in base["gateway"]["environment"].items() if re.match("AWS|AZURE|GOOGLE", name)}
+    assert {"AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_ACCESS_KEY", "GOOGLE_SERVICE_ACCOUNT_KEY"} <= secrets
+    for name in ("models", "inference", "gateway", "frontend"):
+        assert {base[name]["environment"].get(secret) for secret in secrets} == {""}, name
+    assert base["trainer"]["environment"]["TRAINER_STORAGE_URL"] == ""  # without `sync` nobody would queue what is lost
+    assert services("docker-compose.remote.yml")["trainer"]["environment"]["TRAINER_STORAGE_URL"].startswith("${")
+
+
+def test_no_two_services_that_are_built_at_once_have_one_image() -> None:
+    both = services("docker-compose.yml") | {
+        name: service for name, service in services("docker-compose.remote.yml").items() if "build" in service
+    }
+    images = [service["image"] for service in both.values() if "build" in service]
+    assert len(images) == len(set(images)) > 4
+
+
 def test_two_stacks_on_one_machine_have_images_of_their_own() -> None:
     built = [service["image"] for file in FILES for service in services(file.name).values() if "build" in service]
     assert built

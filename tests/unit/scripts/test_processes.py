@@ -102,6 +102,17 @@ def test_new_output_gives_each_whole_line_once(make_service: MakeService) -> Non
     assert service.tail(1) == "half"
 
 
+def test_a_log_that_has_grown_large_is_put_aside_and_begun_anew(make_service: MakeService) -> None:
+    service = make_service("talker", "for line in range(3): print(line)")
+    service.start()
+    wait_until(lambda: service.exit_code() is not None)
+    service.shorten_log(6)
+    assert service.log.read_text() == "0\n1\n2\n"
+    service.shorten_log(5)
+    assert service.log.read_text() == ""
+    assert service.log.with_suffix(".log.1").read_text() == "0\n1\n2\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux's kernel ends a child with its parent")
 def test_a_killed_parent_takes_its_programs_along(tmp_path: Path) -> None:
     code = f"""

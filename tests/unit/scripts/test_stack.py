@@ -1,6 +1,7 @@
 """Services are started in order, looked after, named when they end, and stopped."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from scripts import stack as stack_module
 from scripts.processes import Service
-from scripts.stack import RESTARTS, Stack, StackError
+from scripts.stack import RESTARTS, Stack, StackError, stop_signals
 
 SLEEPER = "import time; time.sleep(600)"
 MakeService = Callable[[str, str], Service]
@@ -99,6 +100,17 @@ def test_a_signal_keeps_what_has_ended_from_being_started_again(
     stack.watch()
     assert ended.restarts == 0
     assert ended.members() == []
+
+
+def test_hanging_up_ends_nothing_where_it_is_ignored() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        assert signal.SIGHUP in stop_signals()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        assert stop_signals() == [signal.SIGINT, signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_signals_that_come_together_are_one_wish() -> None:

@@ -16,6 +16,7 @@ from scripts.stack_settings import ROOT
 from shared.run_folder import QUEUE_NAMES, RUN_FUNCTION, RunFolder, queue_name
 from shared.schemas.jobs import JobRequest
 from shared.study_plan import create_study
+from trainer.jobs import after_fork
 from trainer.lost_runs import SETTLE_SECONDS, LostRuns
 from trainer.settings import Settings
 from trainer.worker import LOOK_SECONDS, RunWorker, make_worker
@@ -94,3 +95,9 @@ def test_parts_whose_study_was_never_made_are_left_alone(connection: Redis, tmp_
     assert LostRuns(tmp_path, queues).requeue() == []
     hidden.rename(study.path)
     assert LostRuns(tmp_path, queues).requeue() == [first.id]
+
+
+def test_after_a_fork_macos_trains_on_the_cpu_unless_told_otherwise() -> None:
+    assert after_fork(Settings(), "darwin").device == "cpu"
+    assert after_fork(Settings(device="mps"), "darwin").device == "mps"
+    assert after_fork(Settings(), "linux").device == "auto"
