@@ -38,15 +38,16 @@ from shared.study import (
     write_study,
 )
 
-RNG = np.random.default_rng(0)
+QUADRANTS = (0.12, 0.08, 0.05, 0.1)
+"""What each adds in the example: top right, top left, bottom left, bottom right."""
 
 
 def estimate(value: float) -> Estimate:
     return Estimate(value=value, low=value - 0.02, high=value + 0.02)
 
 
-def some(low: float = 0.4, high: float = 0.7) -> Estimate:
-    return estimate(RNG.uniform(low, high))
+def some(rng: np.random.Generator, low: float = 0.4, high: float = 0.7) -> Estimate:
+    return estimate(rng.uniform(low, high))
 
 
 def curve(name: str) -> Curve:
@@ -68,34 +69,34 @@ def bins() -> tuple[ReliabilityBin, ...]:
     )
 
 
-def cell(slot: str, view: str, subset: Subset) -> Cell:
+def cell(rng: np.random.Generator, slot: str, view: str, subset: Subset) -> Cell:
     whole = subset == Subset.ALL
-    confusion = RNG.integers(0, 30, (7, 7)) + 60 * np.eye(7, dtype=int)
+    confusion = rng.integers(0, 30, (7, 7)) + 60 * np.eye(7, dtype=int)
     return Cell(
         trained_on=slot,
         evaluated_on=view,
         subset=subset,
         count=int(confusion.sum()),
-        metrics=Metrics(**{name: some() for name in Metrics.model_fields}),
+        metrics=Metrics(**{name: some(rng) for name in Metrics.model_fields}),
         classes=tuple(
             ClassFigures(
                 label=label,
                 count=int(confusion[index].sum()),
-                accuracy=some(),
-                precision=some(),
-                f1=some(),
-                auc=some(0.7, 0.9),
-                ap=some(),
+                accuracy=some(rng),
+                precision=some(rng),
+                f1=some(rng),
+                auc=some(rng, 0.7, 0.9),
+                ap=some(rng),
             )
             for index, label in enumerate(LABELS)
         ),
         confusion=confusion.tolist(),
         calibration=Calibration(
             temperature=1.3,
-            ece_before=some(0.05, 0.1),
-            ece_after=some(0.01, 0.03),
-            nll_before=some(1.2, 1.4),
-            nll_after=some(1.0, 1.2),
+            ece_before=some(rng, 0.05, 0.1),
+            ece_after=some(rng, 0.01, 0.03),
+            nll_before=some(rng, 1.2, 1.4),
+            nll_after=some(rng, 1.0, 1.2),
             before=bins() if whole else (),
             after=bins() if whole else (),
         ),
@@ -143,7 +144,9 @@ def hypothesis(name: str, tests: list[PairedTest], first: str, second: str) -> H
 
 
 def example_study() -> StudyResult:
-    """Return a study with every table filled, its numbers made up."""
+    """Return a study with every table filled, its numbers made up and the same every time."""
+    rng = np.random.default_rng(0)
+    top_right, top_left, bottom_left, bottom_right = QUADRANTS
     tests = [
         paired_test(question, name, model, label)
         for question, own in (("H1", ("lower", "upper")), ("Q1", ("right", "left")))
@@ -183,7 +186,7 @@ def example_study() -> StudyResult:
             )
             for slot in SLOTS
         ),
-        cells=tuple(cell(slot, view, subset) for slot in SLOTS for view in STUDY_VIEWS for subset in Subset),
+        cells=tuple(cell(rng, slot, view, subset) for slot in SLOTS for view in STUDY_VIEWS for subset in Subset),
         published=Published(
             source="The original study",
             test_images=7178,
@@ -227,17 +230,17 @@ def example_study() -> StudyResult:
                 models=SLOTS[:5],
                 share=square,
                 kappa=square,
-                fleiss_kappa=some(),
-                all_alike=some(),
-                all_right=some(0.2, 0.3),
-                none_right=some(0.1, 0.2),
+                fleiss_kappa=some(rng),
+                all_alike=some(rng),
+                all_right=some(rng, 0.2, 0.3),
+                none_right=some(rng, 0.1, 0.2),
             )
             for setting in ("own", *STUDY_VIEWS)
         ),
         robustness=Robustness(
             corruptions=corruptions,
             points=tuple(
-                RobustnessPoint(model=slot, corruption=name, severity=severity, accuracy=some(), macro_f1=some())
+                RobustnessPoint(model=slot, corruption=name, severity=severity, accuracy=some(rng), macro_f1=some(rng))
                 for slot in SLOTS
                 for name, severities in (("none", (0,)), *((c.name, c.severities) for c in corruptions))
                 for severity in severities
@@ -251,13 +254,13 @@ def example_study() -> StudyResult:
                     count=1000,
                     prior=0.15,
                     whole=0.55,
-                    quadrants=tuple(estimate(0.1) for _ in range(4)),
-                    upper=estimate(0.2),
-                    lower=estimate(0.2),
-                    left=estimate(0.2),
-                    right=estimate(0.2),
-                    upper_less_lower=estimate(0.0),
-                    left_less_right=estimate(0.0),
+                    quadrants=tuple(map(estimate, QUADRANTS)),
+                    upper=estimate(top_left + top_right),
+                    lower=estimate(bottom_left + bottom_right),
+                    left=estimate(top_left + bottom_left),
+                    right=estimate(top_right + bottom_right),
+                    upper_less_lower=estimate(top_left + top_right - bottom_left - bottom_right),
+                    left_less_right=estimate(top_left + bottom_left - top_right - bottom_right),
                 )
                 for label in (None, *LABELS)
             ),

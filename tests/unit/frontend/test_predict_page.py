@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from services.frontend import picture_source, prediction_view, worth_view
 from services.frontend.words import VIEW_NAMES
+from shared.schemas.predictions import Quarters
 from shared.schemas.wire import Health
 
 from .answers import FOUR_HAPPY, a_face, a_prediction, a_worth, png
@@ -111,9 +112,17 @@ def test_a_face_is_painted_as_strongly_as_its_quarters_weigh():
     told = a_worth(top_left=0.5, bottom_left=-0.25)
     drawn = worth_view.tinted("data:image/png;base64,AA==", told.quarters["happy"], 0.5, "happy")
     picture = base64.b64decode(drawn.partition("base64,")[2].partition('"')[0]).decode()
-    assert 'fill="#1f5fa8" fill-opacity="0.620"' in picture
-    assert 'fill="#b3500a" fill-opacity="0.310"' in picture
+    assert '<rect x="0" y="0" width="168" height="168" fill="#1f5fa8" fill-opacity="0.620"/>' in picture
+    assert '<rect x="0" y="168" width="168" height="168" fill="#b3500a" fill-opacity="0.310"/>' in picture
+    assert '<text x="84" y="94">+50.0</text>' in picture
+    assert '<text x="84" y="262">−25.0</text>' in picture
     assert "top left +50.0, bottom left −25.0" in drawn
+
+
+def test_a_half_adds_what_its_two_quarters_add():
+    quarters = Quarters(top_right=0.01, top_left=0.02, bottom_left=0.04, bottom_right=0.08)
+    rows = {row["Part"]: row["Points"] for row in worth_view.half_rows(quarters)}
+    assert rows == {"Upper half": "+3.0", "Lower half": "+12.0", "Left half": "+6.0", "Right half": "+9.0"}
 
 
 def test_without_worths_nothing_is_said_of_quarters(gateway: SmallGateway):

@@ -1,10 +1,21 @@
 """The study's charts show the study's values; colours and numbers can be read."""
 
+import base64
+import re
 from typing import Any
 
 import pytest
 
-from services.frontend import charts, study_charts, study_curves, study_faces, study_figures, study_tables, study_words
+from services.frontend import (
+    charts,
+    study_charts,
+    study_curves,
+    study_faces,
+    study_figures,
+    study_parts_view,
+    study_tables,
+    study_words,
+)
 from services.frontend.charts import EMOTION_COLOURS
 from services.frontend.study_palette import AMOUNTS, DIFFERENCES, GREY, colour, ink, luminance
 from services.frontend.study_words import ALL
@@ -157,8 +168,20 @@ def test_the_table_of_quadrants_has_them_their_halves_and_all_emotions_first(exa
     rows = study_tables.shapley_rows(example.shapley)
 
     assert [row["Labelled"] for row in rows] == ["all", *LABELS]
-    assert rows[0]["Bottom left"] == "10.0 (8.0 to 12.0)"
-    assert rows[0]["Upper half"] == rows[0]["Right half"] == "20.0 (18.0 to 22.0)"
+    values = {name: told.partition(" (")[0] for name, told in rows[0].items() if " (" in told}
+    assert values == {
+        "Top right": "12.0",
+        "Top left": "8.0",
+        "Bottom left": "5.0",
+        "Bottom right": "10.0",
+        "Upper half": "20.0",
+        "Lower half": "15.0",
+        "Upper minus lower": "5.0",
+        "Left half": "13.0",
+        "Right half": "22.0",
+        "Left minus right": "−9.0",
+    }
+    assert rows[0]["Upper half"] == "20.0 (18.0 to 22.0)"
 
 
 @pytest.mark.parametrize("page", ["#ffffff", "#0f171b"])
@@ -199,7 +222,18 @@ def test_each_face_says_what_its_quadrants_add(example: StudyResult) -> None:
     drawn = study_faces.faces(example.shapley.rows)
 
     assert drawn.count("<img") == 8
-    assert "disgust: top right +10.0, top left +10.0" in drawn
+    assert "disgust: top right +12.0, top left +8.0, bottom left +5.0, bottom right +10.0 points" in drawn
+    picture = base64.b64decode(drawn.partition("base64,")[2].partition('"')[0]).decode()
+    for place, points in (('x="77" y="41"', "12.0"), ('x="33" y="41"', "8.0"), ('x="33" y="79"', "5.0")):
+        assert re.search(rf"<text {place} [^>]*>\+{points}</text>", picture), place
+    assert picture.count("<text") == 4
+
+
+def test_what_halves_differ_by_is_that_of_the_halves_named(example: StudyResult) -> None:
+    assert example.shapley
+    row = example.shapley.rows[0]
+    assert study_parts_view._gap(row, "Upper half minus lower half").value == pytest.approx(0.05)
+    assert study_parts_view._gap(row, "Left half minus right half").value == pytest.approx(-0.09)
 
 
 @pytest.mark.parametrize("scale", [AMOUNTS, DIFFERENCES])

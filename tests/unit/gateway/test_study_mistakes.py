@@ -30,12 +30,13 @@ def study() -> StudyResult:
 
 
 def answers_to(images: list[FaceImage], study: StudyResult) -> StudyAnswers:
-    """Return made-up answers: the second view's are all right; elsewhere each image is read as the next label, the
-    later in the order the surer."""
+    """Return made-up answers: all right on the second view; else each image is read as the next label, by the second
+    model as the one after, the later in the order the surer."""
     truth = [LABEL_INDEX[image.label] for image in images]
     order = image_order([image.digest for image in images], truth)
     labels = np.array(truth, np.uint8)[order]
     wrong = np.broadcast_to((labels + 1) % len(LABELS), (len(SLOTS), len(STUDY_VIEWS), len(labels))).copy()
+    wrong[1] = (labels + 2) % len(LABELS)
     wrong[:, 1] = labels
     sure = np.broadcast_to(np.arange(len(labels), dtype=np.uint8) + 40, wrong.shape).copy()
     return StudyAnswers(
@@ -83,6 +84,14 @@ def test_what_was_misread_is_listed_the_surest_first_with_names_of_the_users_own
         assert LABEL_INDEX[each.answer] == (LABEL_INDEX[each.label] + 1) % 7
 
 
+def test_each_models_own_mistakes_are_listed(folder: Path) -> None:
+    client = make_gateway(folder).test_client()
+    for model, off in ((SLOTS[0], 1), (SLOTS[1], 2), (SLOTS[2], 1)):
+        found = listed(client, model=model, view="left")
+        assert found.total == 21
+        assert {(LABEL_INDEX[each.answer] - LABEL_INDEX[each.label]) % 7 for each in found.mistakes} == {off}
+
+
 def test_the_list_is_narrowed_by_label_and_answer_and_cut_into_pages(folder: Path) -> None:
     client = make_gateway(folder).test_client()
     assert {each.label for each in listed(client, label="happy").mistakes} == {"happy"}
@@ -102,14 +111,16 @@ def test_the_list_is_narrowed_by_label_and_answer_and_cut_into_pages(folder: Pat
     assert set(names.values()) == {1}
 
 
-def test_the_image_of_an_entry_is_the_one_of_its_name(folder: Path, drawn_dataset: Path) -> None:
+def test_the_image_of_an_entry_is_the_one_of_its_name(folder: Path) -> None:
     client = make_gateway(folder).test_client()
-    known = {image.digest[:16]: image for image in read_images(drawn_dataset, "test")}
-    for each in listed(client).mistakes:
+    known = {image.name: image for image in read_images(folder / "data" / "faces.zip", "test")}
+    mistakes = listed(client).mistakes
+    assert len(mistakes) == 21
+    for each in mistakes:
         answer = client.get(f"/v1/study/images/{each.image}")
         assert answer.mimetype == "image/png"
-        assert (np.asarray(Image.open(io.BytesIO(answer.data))) == known[each.image].face).all()
-        assert known[each.image].label == each.label
+        assert (np.asarray(Image.open(io.BytesIO(answer.data))) == known[each.name].face).all()
+        assert known[each.name].label == each.label
 
 
 def test_the_same_images_in_another_form_give_the_same_list(folder: Path, drawn_dataset: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from shared.masking import STUDY_VIEWS
 from shared.schemas.wire import SLOTS
-from shared.study import Corruption, Leaks, StudyResult, read_study
+from shared.study import Corruption, Estimate, Leaks, StudyResult, read_study
 from tests.study_example import example_study
+from trainer.study import page_rows
 from trainer.study.page_charts import damage, damage_lines
 from trainer.study.study_report import write_study_report
 
@@ -97,6 +98,23 @@ def test_the_parts_of_the_test_set_stand_in_each_cell(page: str, study: StudyRes
 )
 def test_every_part_of_the_study_is_told(words: str, page: str) -> None:
     assert words in page
+
+
+def test_each_quarter_and_half_stands_under_its_name(study: StudyResult) -> None:
+    assert study.shapley is not None
+    table = page_rows.of_shapley(study.shapley)
+    row = dict(zip(table.head, table.rows[0], strict=True))
+    values = {name: round(told.value, 4) for name, told in row.items() if isinstance(told, Estimate)}
+    assert values == {
+        "top right": 0.12,
+        "top left": 0.08,
+        "bottom left": 0.05,
+        "bottom right": 0.1,
+        "upper half": 0.2,
+        "lower half": 0.15,
+        "upper less lower": 0.05,
+        "left less right": -0.09,
+    }
 
 
 def test_curves_of_damage_begin_with_undamaged_faces(study: StudyResult) -> None:
