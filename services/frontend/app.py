@@ -32,15 +32,18 @@ def gateway_state() -> None:
 
 def main() -> None:
     """Build the frame of the page and run the page that was chosen."""
+    start = st.Page(predict.show, title="Predict", default=True)
+    # The first page's address is "/". Whoever types the name that the others suggest is sent there.
+    start_by_name = st.Page(lambda: st.switch_page(start), title="Predict", url_path="predict")
     pages = {
-        st.Page(predict.show, title="Predict", url_path="predict", default=True): ":material/face:",
+        start: ":material/face:",
         st.Page(train.show, title="Train", url_path="train"): ":material/model_training:",
         st.Page(models.show, title="Models", url_path="models"): ":material/deployed_code:",
         st.Page(study.show, title="Study", url_path="study"): ":material/bar_chart:",
         st.Page(guide.show, title="Guide", url_path="guide"): ":material/menu_book:",
     }
     # Icons stand on links of our own: a page's icon becomes the tab's, which the browser fetches from a font server.
-    page = st.navigation(list(pages), position="hidden")
+    page = st.navigation([*pages, start_by_name], position="hidden")
     title = f"{page.title} · Halfface"
     st.set_page_config(page_title=title, page_icon=str(FOLDER / "icon.svg"), layout="wide")
     st.logo(str(FOLDER / "logo.svg"), size="large", icon_image=str(FOLDER / "icon.svg"))

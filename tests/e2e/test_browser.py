@@ -61,6 +61,13 @@ def test_an_uploaded_portrait_gets_five_answers(stack: RunningStack, page: Page,
     expect(page.get_by_text("Traceback")).to_have_count(0)
 
 
+def test_the_first_page_opens_by_its_name_too(stack: RunningStack, page: Page) -> None:
+    page.goto(f"{stack.page_url}/predict")
+    expect(page.get_by_role("heading", name="Read a face")).to_be_visible(timeout=PATIENCE_MS)
+    page.wait_for_url(f"{stack.page_url}/")
+    expect(page.get_by_text("Page not found")).to_have_count(0)
+
+
 def test_a_job_is_started_and_watched_until_it_is_finished(stack: RunningStack, page: Page) -> None:
     page.goto(f"{stack.page_url}/train")
     expect(page.get_by_role("heading", name="Train a network")).to_be_visible(timeout=PATIENCE_MS)
