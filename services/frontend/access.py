@@ -36,7 +36,7 @@ FAILURE: Final = "key-failure"
 MISSING: Final = "The gateway wants a key for this."
 WHERE: Final = (
     "Halfface shows its first key once, when it is started for the first time: where `make up` runs, or in "
-    "`docker compose logs gateway`. Its owner makes more with `python -m services.gateway keys create`. "
+    "`docker compose logs gateway`. Its owner makes more of them (README.md, Keys). "
     "The key is kept until this tab is reloaded or closed."
 )
 

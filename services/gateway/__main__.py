@@ -32,7 +32,7 @@ def _run_key_command(arguments: Sequence[str]) -> None:
 def serve() -> None:
     """Replace this process by gunicorn; exit with a sentence if a setting is missing or wrong, or the key file is.
 
-    The first key is made here, before there are workers, and printed beside the logs, never into them.
+    The first key is made here, before there are workers, and printed to the terminal; in a container that is its log.
     """
     try:
         if notice := key_command.make_first_key(load_settings()):

@@ -20,9 +20,10 @@ This is Halfface's first key, with the role admin. It is shown only now; keep it
 
     {key}
 
-The page asks for it; requests send it as the header "Authorization: Bearer <key>". This makes another one:
+The page asks for it; requests send it as the header "Authorization: Bearer <key>". This makes another one (after make
+up; with Docker put docker compose exec gateway python in the place of .venv/bin/python):
 
-    python -m services.gateway keys create --name lab --role train
+    .venv/bin/python -m services.gateway keys create --name lab --role train
 
 """
 UNUSED: Final = (
