@@ -23,7 +23,7 @@ from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import model_path, read_card
 from shared.run_folder import RunFolder, RunState
 from shared.schemas.jobs import EXPORT_OPTIONS, JobProgress, JobRequest, JobState
-from shared.schemas.training import IMAGENET, TrainOn, TrainSettings
+from shared.schemas.training import IMAGENET, TrainOn, TrainSettings, setting_help
 from shared.validation import explain
 from trainer import model_commands, study_commands
 from trainer.run_lock import reopen
@@ -55,7 +55,7 @@ class _Stop:
 def _add_setting(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
     kind = {bool: argparse.BooleanOptionalAction}.get(field.annotation)  # type: ignore[arg-type]
     option = f"--{name.replace('_', '-')}"
-    text = f"{field.description or name.replace('_', ' ')} (default: {field.default})"
+    text = setting_help(name).replace("%", "%%")
     if kind:
         parser.add_argument(option, action=kind, default=argparse.SUPPRESS, help=text)
     else:

@@ -7,7 +7,7 @@ from typing import Any, Final, get_args
 
 from scripts.night.kills import KINDS
 from shared.schemas.jobs import JobRequest
-from shared.schemas.training import TrainOn, TrainSettings
+from shared.schemas.training import TrainOn, TrainSettings, setting_help
 from shared.study_plan import FINE_TUNING
 
 VIEWS: Final[tuple[TrainOn, ...]] = ("upper", "lower", "left", "right")
@@ -26,8 +26,8 @@ def parser() -> argparse.ArgumentParser:
     _add_stack(parser)
     _add_kills(parser)
     settings = parser.add_argument_group("training", "as in `python -m trainer train --help`; true or false for a flag")
-    for name, field in TrainSettings.model_fields.items():
-        text = f"{field.description or name.replace('_', ' ')} (default: {field.default})".replace("%", "%%")
+    for name in TrainSettings.model_fields:
+        text = setting_help(name).replace("%", "%%")
         settings.add_argument(f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, help=text)
     return parser
 

@@ -1,6 +1,6 @@
 """How a network is trained; what the trainer reads and what a request is checked by."""
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -135,3 +135,16 @@ class TrainSettings(Wire):
         if self.grow_from is not None and self.grow_from > self.size:
             raise field_error("grow_from", f"must be at most size, which is {self.size}")
         return self
+
+
+def setting_help(name: str) -> str:
+    """Return what a command line says of a setting: what it does, its values, and its default where it has one."""
+    field = TrainSettings.model_fields[name]
+    words = field.description or f"{name.replace('_', ' ').capitalize()}."
+    if get_origin(field.annotation) is Literal:
+        words += f" One of {', '.join(get_args(field.annotation))}."
+    if name == "distill_weight":
+        return words
+    return (
+        f"{words} (default: {field.default}{'; in a fine-tuning its base version says' if name in FROM_BASE else ''})"
+    )

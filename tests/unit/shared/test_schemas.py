@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from shared.masking import STUDY_VIEWS
 from shared.schemas.jobs import OPEN_STATES, JobRequest, JobState
 from shared.schemas.predictions import Box, Detect, PredictRequest
-from shared.schemas.training import TrainSettings
+from shared.schemas.training import TrainSettings, setting_help
 from shared.schemas.wire import SLOTS, ErrorAnswer, Slot
 
 
@@ -129,3 +129,10 @@ def test_models_serve_under_the_five_views_and_any() -> None:
 
 def test_a_job_is_open_until_it_is_cancelled_failed_or_finished() -> None:
     assert set(JobState) - OPEN_STATES == {JobState.CANCELLED, JobState.FAILED, JobState.FINISHED}
+
+
+def test_a_command_line_says_a_settings_values_and_only_defaults_that_hold() -> None:
+    assert setting_help("select").endswith("One of accuracy, loss. (default: accuracy)")
+    assert setting_help("seed") == "Seed. (default: 0)"
+    assert setting_help("width").endswith("(default: 1.0; in a fine-tuning its base version says)")
+    assert "default" not in setting_help("distill_weight")
