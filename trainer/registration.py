@@ -43,9 +43,9 @@ PROTOCOL: Final = (
     "split too{}, were left out (data.left_out); "
 )
 INTENDED_USE: Final = (
-    "Research on how much of an emotion can be read from part of a face. Labels are guesses of annotators at posed and "
-    "found photographs, not what a person feels. Not for decisions about people: hiring, policing, schools, insurance, "
-    "medicine."
+    "Research on how much of an emotion can be read from part of a face. A label says with which emotion's keywords a "
+    "picture was found on the web and checked by people, not what a person feels. Not for decisions about people: "
+    "hiring, policing, schools, insurance, medicine."
 )
 ORIGIN_FILE: Final = "origin.json"
 FEWEST_FOR_TEMPERATURE: Final = 100

@@ -72,8 +72,8 @@ class JobRequest(Wire):
     )
     ensemble_with: Named | None = Field(
         None,
-        description="export: another version, which needs no weights; the file answers with the mean of both networks, "
-        "of which it reads the smaller of two sizes. As the version does, if absent.",
+        description="export: another version, which needs no weights; the file answers with the mean of both networks. "
+        "Of two sizes of a face, this other one reads the smaller. As the version does, if absent.",
     )
     name: str | None = Field(
         None,

@@ -12,9 +12,9 @@ from shared.schemas.wire import Answer, Slot, Wire
 class Detect(StrEnum):
     """Where the faces are."""
 
-    AUTO = "auto"  # find faces; a small image without one is taken as the face
-    ALWAYS = "always"  # find faces; none found, none read
-    NEVER = "never"  # the whole image is the face
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 class PredictRequest(Wire):
@@ -22,8 +22,15 @@ class PredictRequest(Wire):
 
     images: list[str] = Field(min_length=1, description="Each a data URL or base64: JPEG, PNG, WebP or BMP.")
     models: list[Slot] | None = Field(None, min_length=1, description="Which models to ask; all active ones if absent.")
-    mask: bool = Field(True, description="Hide from each model the half that it was trained without.")
-    detect: Detect = Field(Detect.AUTO, description="Find faces, or take the whole image as the face.")
+    mask: bool = Field(
+        True,
+        description="Hide from each model the half that it was trained without; nothing from `full` and `any`.",
+    )
+    detect: Detect = Field(
+        Detect.AUTO,
+        description="`auto`: find faces; an image of at most 128 pixels each way in which none is found is read as a "
+        "face. `always`: find faces, and read none where none is found. `never`: the whole image is the face.",
+    )
     crops: bool = Field(False, description="Also return each face as the network reads it, before hiding.")
     explain: bool = Field(
         False,

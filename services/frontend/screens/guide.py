@@ -23,8 +23,10 @@ half that it misses may carry what the others see; or that network errs, since t
 EMOTIONS = """
 Angry, disgust, fear, happy, neutral, sad and surprise: the seven classes of FER2013, the photographs that the models
 learnt from. People who were asked gave the same answer as the label for about two of three of them (65 ± 5 %,
-Goodfellow et al., 2013), and good networks do for about three of four. A probability is the model's belief, not a
-measurement of what somebody feels; on faces like FER2013's, of the answers given with 70 %, some 70 % are the label.
+Goodfellow et al., 2013), and the best published networks do for about three of four. How often those that serve here do
+is on the page Study: more than two of three whole faces, and fewer with a half hidden. A probability is the model's
+belief, not a measurement of what somebody feels; on faces like FER2013's, of the answers given with 70 %, some 70 % are
+the label.
 """
 LIMITS = """
 - **Not for judging people.** Do not use it for hiring, schooling, policing, lie detection, health or insurance, nor on
