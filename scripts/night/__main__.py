@@ -1,6 +1,6 @@
 """A night's run: fine-tunings queued at once, and what trains them killed now and then; all must end with a model.
 
-    python -m scripts.night --dataset fer2013.zip --base-model full/4 --teacher full/6 --epochs 2 --kill-every 600
+    python -m scripts.night --dataset fer2013.zip --base-model any/11 --teacher full/7 --epochs 2 --kill-every 600
 
 Prints what happens, and at the end a report, which it also writes to FOLDER/night.json. The exit status is 0 only if
 every job finished with a whole model of its own, no run was trained twice at once, no half-written model was ever to

@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dataset", required=True, help="a data set's name in the data folder, such as fer2013.zip")
     parser.add_argument("--views", nargs="+", choices=get_args(TrainOn), default=list(VIEWS), help="one job each")
-    parser.add_argument("--base-model", required=True, help="<name>/<version> to fine-tune from, such as full/4")
+    parser.add_argument("--base-model", required=True, help="<name>/<version> to fine-tune from, such as any/11")
     parser.add_argument("--teacher", help="<name>/<version> that sees the whole face and teaches")
     _add_stack(parser)
     _add_kills(parser)
