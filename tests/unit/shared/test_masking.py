@@ -20,6 +20,7 @@ from shared.masking import (
     parse_view,
     quadrant_slices,
 )
+from tests.missing import needed
 
 views = st.sampled_from(list(View))
 quadrant_sets = st.sets(st.integers(1, 4))
@@ -105,7 +106,7 @@ def test_hiding_each_is_hiding_one_by_one(shape: tuple[int, ...], data: st.DataO
 
 @given(batches, dtypes, st.data())
 def test_torch_hides_the_same_pixels_as_numpy(shape: tuple[int, ...], dtype: Any, data: st.DataObject) -> None:
-    torch = pytest.importorskip("torch")
+    torch = needed("torch")
     faces = numbered(shape, dtype)
     hidden = data.draw(st.lists(views, min_size=shape[0], max_size=shape[0]))
     tensor = torch.from_numpy(faces.copy())

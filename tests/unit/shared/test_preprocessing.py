@@ -23,6 +23,7 @@ from shared.preprocessing import (
     resize,
     to_gray,
 )
+from tests.missing import needed
 
 SMALL = InputSpec(size=8)
 GRAY = InputSpec(size=8, channels=1, mean=(0.5,), std=(0.25,))
@@ -232,7 +233,7 @@ def test_hiding_happens_at_the_size_of_the_network() -> None:
 @pytest.mark.parametrize("view", View)
 @pytest.mark.parametrize("spec", [InputSpec(), InputSpec(channels=1, mean=(0.5,), std=(0.25,), scale=1 / 255)])
 def test_training_on_tensors_and_serving_on_arrays_read_exactly_the_same(view: View, spec: InputSpec) -> None:
-    torch = pytest.importorskip("torch")
+    torch = needed("torch")
     faces = batch(4, size=spec.size)
     for tensor in (torch.from_numpy(faces), torch.from_numpy(faces).float()):
         trained = hide_and_normalise(tensor, view, spec)
@@ -241,7 +242,7 @@ def test_training_on_tensors_and_serving_on_arrays_read_exactly_the_same(view: V
 
 
 def test_tensors_with_a_view_each_read_the_same_as_arrays() -> None:
-    torch = pytest.importorskip("torch")
+    torch = needed("torch")
     faces, views = batch(5, size=48), list(STUDY_VIEWS)
     trained = hide_and_normalise(torch.from_numpy(faces), views, InputSpec())
     np.testing.assert_array_equal(trained.numpy(), prepare(faces, views, InputSpec()))
