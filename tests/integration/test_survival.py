@@ -5,7 +5,6 @@ whole checkpoint, and registers one version; no half-written model is to be seen
 """
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,13 +82,14 @@ def test_kill_9_of_worker_training_and_queue_at_once(rooms: Rooms, queue: OwnQue
 
 @pytest.mark.parametrize("with_data", [True, False], ids=["with its data", "with its data lost"])
 def test_the_queue_restarted_while_a_run_trains_and_another_waits(
-    with_data: bool, rooms: Rooms, queue: OwnQueue, undisturbed: str
+    with_data: bool, rooms: Rooms, queue: OwnQueue, undisturbed: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run, waiting = rooms.submit(), rooms.submit()
     with rooms.worker() as worker:
         wait_until(lambda: has_saved(run, DISTURBED_AFTER), run)
         queue.kill()
-        time.sleep(3)  # some signs of life of the worker find no queue
+        found_no_queue = f"Run {run.id} goes on."  # what the worker says where it cannot give a sign of life
+        wait_until(lambda: found_no_queue in "".join(capfd.readouterr()), run)
         queue.restart(with_data=with_data)
         make_old(waiting)
         wait_until(lambda: finished(run) and finished(waiting), run)

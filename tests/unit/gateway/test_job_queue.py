@@ -2,13 +2,18 @@
 
 import json
 import socket
+import subprocess
+import time
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from redis import Redis
 
 from services.gateway.job_queue import JobQueue, QueueSnapshot
+from shared.run_folder import RunFolder
+from shared.schemas.jobs import JobRequest, JobState
 from shared.web import ApiError
 
 
@@ -53,6 +58,28 @@ def test_a_withdrawn_run_leaves_nothing_behind(queue: JobQueue, redis: Redis) ->
 
 def test_a_run_of_which_the_queue_knows_nothing_counts_as_withdrawn(queue: JobQueue) -> None:
     assert queue.withdraw("run-9")
+
+
+def test_a_run_that_a_worker_has_or_is_just_taking_is_not_withdrawn(
+    queue: JobQueue, redis: Redis, worker: subprocess.Popen[bytes], folder: Path
+) -> None:
+    run = RunFolder.create(folder / "runs", JobRequest(dataset="faces.zip"))
+    queue.enqueue(run.id, "train")
+    while run.state().state != JobState.RUNNING:
+        time.sleep(0.05)
+    queue.enqueue("run-2", "train")
+    redis.lmove("rq:queue:trainer", "rq:queue:trainer:intermediate")  # as RQ does before it says who has a job
+
+    for taken in (run.id, "run-2"):
+        assert queue.is_taken(taken)
+        assert not queue.withdraw(taken)
+        assert redis.exists(f"rq:job:{taken}")
+    assert queue.snapshot() == QueueSnapshot(waiting=(), taken=frozenset({run.id, "run-2"}), workers=1)
+
+    run.ask_to_cancel()
+    while queue.is_taken(run.id):
+        time.sleep(0.05)
+    assert queue.withdraw(run.id)
 
 
 def test_the_snapshot_has_the_order_in_which_runs_are_taken_short_ones_first(queue: JobQueue) -> None:

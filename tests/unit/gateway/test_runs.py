@@ -6,9 +6,10 @@ import resource
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 from redis import Redis
@@ -16,7 +17,7 @@ from redis import Redis
 from services.gateway.job_queue import JobQueue
 from services.gateway.run_reader import RunReader
 from services.gateway.runs import Runs
-from shared.run_folder import LEASE_FILE, RunFolder, RunState
+from shared.run_folder import LEASE_FILE, LOCK_FILE, RunFolder, RunState
 from shared.schemas.jobs import Job, JobRequest, JobState
 from shared.schemas.training import TrainSettings
 from shared.web import ApiError
@@ -59,6 +60,24 @@ def no_room() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def has_to_wait(monkeypatch: pytest.MonkeyPatch) -> Event:
+    """Give an event that is set once somebody has to wait for a lock; locks do what they always do."""
+    event, flock = Event(), fcntl.flock
+
+    def watched(place: int, operation: int) -> None:
+        try:
+            flock(place, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if operation & fcntl.LOCK_NB:
+                raise
+            event.set()
+            flock(place, operation)
+
+    monkeypatch.setattr(fcntl, "flock", watched)
+    return event
 
 
 def waiting(redis: Redis) -> list[str]:
@@ -310,14 +329,15 @@ def test_a_job_that_another_machine_has_is_asked_to_stop(runs: Runs, reader: Run
     assert runs.cancel(job.id).state == JobState.CANCELLING
 
 
-def test_a_change_of_a_job_that_is_deleted_meanwhile_finds_none(runs: Runs, folder: Path) -> None:
+def test_a_change_of_a_job_that_is_deleted_meanwhile_finds_none(runs: Runs, folder: Path, has_to_wait: Event) -> None:
     job = start(runs)
     path = folder / "runs" / job.id
     with ThreadPoolExecutor(1) as thread:
         held = os.open(path, os.O_RDONLY)
         fcntl.flock(held, fcntl.LOCK_EX)
         change = thread.submit(refusal, lambda: runs.cancel(job.id))
-        time.sleep(0.2)  # it waits for its turn; were it slower than this, it would find no folder either
+        change.add_done_callback(lambda _: has_to_wait.set())  # if it did not wait for its turn
+        has_to_wait.wait()
         path.rename(folder / "runs" / ".deleted")
         os.close(held)
 
@@ -325,11 +345,12 @@ def test_a_change_of_a_job_that_is_deleted_meanwhile_finds_none(runs: Runs, fold
 
 
 def test_a_job_that_cannot_be_queued_is_handed_to_nobody(
-    runs: Runs, queue: JobQueue, folder: Path, monkeypatch: pytest.MonkeyPatch
+    runs: Runs, queue: JobQueue, folder: Path, has_to_wait: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object, **__: object) -> None:
         same = thread.submit(lambda: runs.start(ASKED))
-        wait([same], timeout=0.3)
+        same.add_done_callback(lambda _: has_to_wait.set())  # if it did not wait for this one
+        has_to_wait.wait()
         others.append(same)
         monkeypatch.setattr(queue, "enqueue", enqueue)
         raise ApiError(status=503, code="queue_unavailable", message="The job queue does not answer.")
@@ -440,3 +461,74 @@ def test_a_running_job_is_asked_to_stop_and_can_be_resumed_once_it_has(
     wait_for(reader, job.id, JobState.RUNNING)
     runs.cancel(job.id)
     wait_for(reader, job.id, JobState.CANCELLED)
+
+
+def taken(runs: Runs, reader: RunReader, folder: Path) -> RunFolder:
+    """Return the run of a new job that the worker is at."""
+    job = start(runs)
+    wait_for(reader, job.id, JobState.RUNNING)
+    return RunFolder.open(folder / "runs", job.id)
+
+
+def test_a_job_that_a_worker_has_just_taken_is_asked_to_stop(
+    runs: Runs, reader: RunReader, worker: subprocess.Popen[bytes], folder: Path
+) -> None:
+    run = taken(runs, reader, folder)
+    run.set_state(RunState(state=JobState.QUEUED))  # as before the worker's process says that it runs
+
+    runs.cancel(run.id)
+
+    assert run.cancel_asked()
+    wait_for(reader, run.id, JobState.CANCELLED)
+
+
+def test_a_job_that_a_worker_is_still_stopping_is_resumed_once_it_has(
+    runs: Runs, reader: RunReader, queue: JobQueue, worker: subprocess.Popen[bytes], folder: Path
+) -> None:
+    run = taken(runs, reader, folder)
+    run.set_state(RunState(state=JobState.CANCELLED))  # as a training does just before its process ends
+
+    error = refusal(lambda: runs.resume(run.id))
+    assert (error.status, error.code) == (409, "job_state")
+    assert "A worker is still stopping job" in error.message
+    assert run.state().state == JobState.CANCELLED
+
+    run.ask_to_cancel()
+    while queue.is_taken(run.id):
+        time.sleep(0.05)
+    runs.resume(run.id)
+    wait_for(reader, run.id, JobState.RUNNING)
+
+
+def test_a_job_that_a_worker_is_still_ending_is_deleted_once_it_has(
+    runs: Runs, reader: RunReader, queue: JobQueue, worker: subprocess.Popen[bytes], folder: Path
+) -> None:
+    run = taken(runs, reader, folder)
+    run.set_state(RunState(state=JobState.FINISHED))
+    (run.path / LOCK_FILE).unlink()  # as its process frees it at its end, before the worker notes that in the queue
+
+    error = refusal(lambda: runs.delete(run.id))
+    assert (error.status, error.code) == (409, "job_state")
+    assert "A worker is still at job" in error.message
+    assert run.path.exists()
+
+    run.ask_to_cancel()
+    while queue.is_taken(run.id):
+        time.sleep(0.05)
+    runs.delete(run.id)
+    assert not run.path.exists()
+
+
+def test_a_job_that_another_machine_has_is_deleted_once_it_has_given_it_back(runs: Runs, folder: Path) -> None:
+    job = start(runs)
+    runs.cancel(job.id)
+    run = RunFolder.open(folder / "runs", job.id)
+    (run.path / LEASE_FILE).touch()
+
+    error = refusal(lambda: runs.delete(job.id))
+    assert (error.status, error.code) == (409, "job_state")
+    assert "A worker is still at job" in error.message
+
+    (run.path / LEASE_FILE).unlink()
+    runs.delete(job.id)
+    assert not run.path.exists()

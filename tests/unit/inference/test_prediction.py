@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from scripts.draw_faces import draw_face, draw_portrait, three_faces
+from services.inference.cropping import box_inside
 from services.inference.decoding import Limits, Picture, decode_text
 from services.inference.detector import Detection, FaceBox, YuNetDetector
 from services.inference.model_store import ModelStore, Served
@@ -64,16 +65,16 @@ def test_each_model_sees_what_it_was_trained_on() -> None:
 
 @pytest.mark.parametrize("pictures", [1, 2])
 def test_what_nobody_waits_for_any_more_is_given_up_before_the_next_picture_or_batch(
-    served: Served, pictures: int
+    served: Served, pictures: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoded = []
+    decoded, clock = [], time.perf_counter
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + 60 * len(decoded))  # to decode one takes a minute
 
     def decode() -> Picture:
         decoded.append(None)
-        time.sleep(0.6)
         return Picture(three_faces())
 
-    for seconds_left, looked_at in ((0.5, 1), (0.0, 1)):
+    for seconds_left, looked_at in ((60, 1), (0.0, 1)):
         with pytest.raises(ApiError) as raised:
             predict([decode] * pictures, Asked(served.choose(["full"])), DETECTOR, 50, seconds_left)
         assert (raised.value.status, raised.value.code) == (503, "took_too_long")
@@ -114,7 +115,7 @@ def test_without_a_face_the_choice_and_the_size_decide(
 
     (image,), _ = predict([lambda: Picture(Image.new("L", (side, 20), 90))], asked, DETECTOR, max_faces=50)
 
-    assert [face.source for face in image.faces] == ([source] if source else [])
+    assert [(face.source, face.score) for face in image.faces] == ([(source, None)] if source else [])
     assert image.note == note
 
 
@@ -127,6 +128,27 @@ def test_at_most_so_many_faces_are_read_and_a_note_says_so(served: Served) -> No
     assert image.note is not None
     assert image.note.startswith("70 faces were found and the 40 largest read")
     assert image.faces[0].box.width == 100
+
+
+def test_as_many_faces_as_may_be_are_all_read_and_no_note_is_due(served: Served) -> None:
+    picture = Picture(draw_portrait("happy", 38, 200))
+
+    (image,), _ = predict([lambda: picture], Asked(served.choose(["full"])), ManyFaces(), max_faces=70)
+
+    assert len(image.faces) == 70
+    assert image.note is None
+
+
+def test_a_face_is_told_with_the_detectors_score_and_the_place_where_it_was_found(served: Served) -> None:
+    picture = Picture(three_faces())
+    found = DETECTOR.detect(picture.rgb)
+
+    (image,), _ = predict([lambda: picture], Asked(served.choose(["full"])), DETECTOR, max_faces=50)
+
+    assert [face.score for face in image.faces] == [each.score for each in found]
+    assert len({face.score for face in image.faces}) == 3
+    assert [face.box for face in image.faces] == [box_inside(each.box, 960, 320) for each in found]
+    assert {face.source for face in image.faces} == {"detected"}
 
 
 def test_many_faces_are_read_as_one_by_one(served: Served) -> None:

@@ -16,7 +16,7 @@ from tests.unit.trainer.storage.machines import Home, Machine
 from trainer.storage import lease as lease_module
 from trainer.storage import loan as loan_module
 from trainer.storage.lease import LeaseNote, lease_key
-from trainer.storage.loan import hand_back, lent
+from trainer.storage.loan import Loan, hand_back, lent
 from trainer.storage.models import CUT_OFF_S, put_model
 from trainer.storage.store import open_storage
 from trainer.storage.sync import Sync
@@ -73,12 +73,18 @@ def test_best_weights_that_are_put_alone_do_not_let_the_checkpoint_after_them_wa
     monkeypatch.setattr(loan_module, "WEIGHTS_EVERY_S", 1e9)
     run = home.submit()
     sync.round()
-    with lent(run.id, worker.settings, "worker", never):
-        (worker.copy(run).path / "best.safetensors").write_text("x")
-        until(lambda: open_storage(home.settings).exists(f"runs/{run.id}/best.safetensors"))
-        worker.train(run)
-        until(lambda: checkpoints(home, run) == ["step-1.safetensors"])
-        worker.finish(run)
+    loan = Loan(run.id, worker.settings.model_copy(update={"storage_lease_seconds": 600}), "worker", never)
+    assert loan.take()
+    assert loan.fetch()
+    (worker.copy(run).path / "best.safetensors").write_text("x")
+    loan.put_changes()
+    assert open_storage(home.settings).exists(f"runs/{run.id}/best.safetensors")
+    worker.train(run, step=1)
+    loan.put_changes()
+    assert checkpoints(home, run) == ["step-1.safetensors"]
+    worker.train(run, step=2)
+    loan.put_changes()
+    assert checkpoints(home, run) == ["step-1.safetensors"]  # one that comes so soon after another does wait
 
 
 def test_a_wish_to_cancel_reaches_the_worker(home: Home, sync: Sync, worker: Machine) -> None:
