@@ -13,11 +13,10 @@ from trainer.study.confusion import confusion_matrix
 
 
 def check_study(models_dir: Path) -> None:
-    """Check the study's file against the answers; there are both or neither."""
+    """Check the study's file against the answers; both have to be there."""
     study_path, answers_path = models_dir / STUDY_FILE, models_dir / STUDY_ANSWERS_FILE
-    assert study_path.exists() == answers_path.exists()
-    if not study_path.exists():
-        return
+    assert study_path.exists()
+    assert answers_path.exists()
     study, answers = read_study(study_path), read_answers(answers_path)
     assert answers.fingerprint == study.protocol.fingerprint
     versions: dict[str, str] = {model.slot: model.version for model in study.models}

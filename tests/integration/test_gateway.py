@@ -24,7 +24,8 @@ from redis import Redis
 
 from scripts.processes import free_port
 from scripts.stack_settings import ROOT
-from shared.schemas.jobs import Job
+from shared.run_folder import RunFolder, RunState
+from shared.schemas.jobs import Job, JobRequest, JobState
 from shared.schemas.wire import ErrorAnswer
 from tests.integration.conftest import ADMIN_KEY, MAX_REQUEST_BYTES, RunningGateway
 from tests.integration.service_process import running_service
@@ -127,7 +128,18 @@ def test_pages_of_any_origin_may_call(gateway: RunningGateway) -> None:
     assert allowed.headers["Access-Control-Allow-Origin"] == "*"
     assert "POST" in allowed.headers["Access-Control-Allow-Methods"]
     assert {"Authorization", "Content-Type"} <= set(allowed.headers["Access-Control-Allow-Headers"].split(", "))
+    assert allowed.headers["Access-Control-Max-Age"] == "600"
     assert refusal.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Max-Age" not in refusal.headers
+    for answer in (allowed, refusal):
+        assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == {
+            "Content-Disposition",
+            "ETag",
+            "Location",
+            "Retry-After",
+            "X-Request-ID",
+        }
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 # --- predictions -----------------------------------------------------------------------------------------------------
@@ -337,6 +349,10 @@ def test_a_job_that_waits_is_cancelled_at_once_and_resumed(gateway: RunningGatew
 
 
 def test_jobs_are_listed_by_state_with_metrics_and_log(gateway: RunningGateway, redis: Redis) -> None:
+    past = RunFolder.create(
+        gateway.folder / "runs", JobRequest(dataset="gone.zip"), run_id="20200101-000000-full-000000"
+    )
+    past.set_state(RunState(state=JobState.CANCELLED))
     job = start(gateway)
     run = gateway.folder / "runs" / job.id
     row = {"step": 1, "seconds": 1, "train_loss": 1, "validation_loss": 1, "validation_accuracy": 0.5}
@@ -351,6 +367,7 @@ def test_jobs_are_listed_by_state_with_metrics_and_log(gateway: RunningGateway, 
     older = get(gateway, "/v1/jobs", params={"before": job.id}).json()["jobs"]
 
     assert len(listed) == 1
+    assert older[-1]["id"] == past.id
     assert all(each["id"] < job.id for each in older)
     assert [each["epoch"] for each in later] == [2]
     assert log.json() == {"lines": ["two"]}

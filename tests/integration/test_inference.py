@@ -132,7 +132,9 @@ def same_by_v1(service: RunningInference, slot: str) -> Prediction:
 def test_an_image_without_a_face_is_read_whole_as_in_the_original(inference_service: RunningInference) -> None:
     image = data_url(encode(Image.new("RGB", (600, 400), "gray"), "PNG"))
 
-    assert post(inference_service, "/inference", json={"image": image, "model_name": "full"}).status_code == 200
+    answer = post(inference_service, "/inference", json={"image": image, "model_name": "full"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["data"]["source"] == "whole_image"
 
 
 @pytest.mark.parametrize(
@@ -206,6 +208,11 @@ def test_a_large_image_without_a_face_gets_a_note(inference_service: RunningInfe
     assert "more light" in image.note
 
 
+def test_as_many_images_as_may_be_are_read(inference_service: RunningInference) -> None:
+    assert len(answered(post(inference_service, files=files(*[FACE] * 4))).images) == 4
+    assert len(answered(post(inference_service, json={"images": [data_url(FACE)] * 4})).images) == 4
+
+
 def test_a_crowd_is_read_up_to_the_limit_with_a_note(inference_service: RunningInference) -> None:
     portrait = draw_portrait("happy", 38, 160)
     crowd = Image.new("RGB", (8 * 160, 6 * 160))
@@ -239,6 +246,25 @@ def test_bad_images_are_refused_by_place(
     error = refused(post(inference_service, files=files(*images)), status).error
 
     assert (error.code, error.field) == (code, field)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/predict", {"images": [data_url(FACE)], "models": ["full"], "detect": "never"}),
+        ("/inference", {"image": data_url(FACE), "model_name": "full"}),
+    ],
+)
+def test_what_the_caller_waits_for_no_longer_is_refused_and_nonsense_is_no_limit(
+    inference_service: RunningInference, path: str, body: dict[str, Any]
+) -> None:
+    def asked(seconds_left: str) -> requests.Response:
+        return post(inference_service, path, json=body, headers={"X-Seconds-Left": seconds_left})
+
+    late = asked("0")
+    assert refused(late, 503).error.code == "took_too_long"
+    assert late.headers["Retry-After"] == "5"
+    assert [asked(words).status_code for words in ("3600", "x", "")] == [200] * 3
 
 
 @pytest.mark.parametrize(

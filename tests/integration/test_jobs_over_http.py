@@ -84,6 +84,9 @@ def test_the_same_request_twice_is_one_job_and_so_is_the_same_idempotency_key(ga
         refused = call(gateway, "POST", "/v1/jobs", json=body, headers={"Idempotency-Key": wrong})
         assert code(refused) == (422, "invalid")
         assert refused.json()["error"]["field"] == "Idempotency-Key"
+    for longest in ("x", "x" * 200):
+        headers = {"Idempotency-Key": longest}
+        assert call(gateway, "POST", "/v1/jobs", json=asked(), headers=headers).status_code == 201
 
 
 def test_a_job_is_started_anew_once_it_has_ended(gateway: RunningGateway) -> None:

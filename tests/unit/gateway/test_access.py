@@ -153,6 +153,7 @@ def test_web_pages_of_the_origins_that_are_named_may_read_and_no_others(
         call(app, "OPTIONS", "/v1/jobs", headers=preflight),
     ):
         assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+        assert ("Access-Control-Expose-Headers" in answer.headers) == (allowed is not None)
         assert ("Origin" in answer.headers.get("Vary", "")) == (origins != "*")
     assert ("Access-Control-Allow-Methods" in answer.headers) == (allowed is not None)
 

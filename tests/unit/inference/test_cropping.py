@@ -9,6 +9,7 @@ from scripts.draw_faces import draw_portrait
 from services.inference.cropping import CROP_SIDE, box_inside, crop_square
 from services.inference.detector import FaceBox, YuNetDetector
 from shared.preprocessing import resize
+from shared.schemas.predictions import Box
 
 places = st.floats(-300, 300)
 sizes = st.floats(0.01, 300)
@@ -36,6 +37,24 @@ def test_a_box_is_shown_inside_of_its_image(image: np.ndarray, box: FaceBox) -> 
 
     assert 0 <= shown.x < shown.x + shown.width <= width
     assert 0 <= shown.y < shown.y + shown.height <= height
+
+
+@pytest.mark.parametrize(
+    ("box", "shown"),
+    [
+        (FaceBox(x=10.4, y=20.6, width=30.2, height=40.3), Box(x=10, y=21, width=31, height=40)),
+        (FaceBox(x=-5.2, y=20, width=30, height=40), Box(x=0, y=20, width=25, height=40)),
+        (FaceBox(x=10, y=-7.7, width=30, height=40), Box(x=10, y=0, width=30, height=32)),
+        (FaceBox(x=80, y=20, width=30, height=40), Box(x=80, y=20, width=20, height=40)),
+        (FaceBox(x=10, y=170, width=30, height=40), Box(x=10, y=170, width=30, height=30)),
+        (FaceBox(x=-9, y=-9, width=300, height=300), Box(x=0, y=0, width=100, height=200)),
+        (FaceBox(x=120, y=-50, width=30, height=40), Box(x=99, y=0, width=1, height=1)),
+        (FaceBox(x=10.1, y=20.1, width=0.2, height=0.2), Box(x=10, y=20, width=1, height=1)),
+    ],
+    ids=["inside", "left", "top", "right", "bottom", "all around", "outside", "tiny"],
+)
+def test_a_box_is_shown_to_the_pixel_and_cut_at_the_edge_that_it_reaches_over(box: FaceBox, shown: Box) -> None:
+    assert box_inside(box, width=100, height=200) == shown
 
 
 def test_the_crop_lies_around_the_middle_of_the_box() -> None:

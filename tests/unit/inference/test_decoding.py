@@ -224,14 +224,36 @@ def test_a_file_that_is_too_large_is_refused() -> None:
     assert (error.status, error.code) == (413, "image_too_large")
 
 
+def test_a_file_and_a_picture_that_are_as_large_as_may_be_are_read() -> None:
+    data = encode(FACE, "PNG")
+
+    assert decode_bytes(data, Limits(image_bytes=len(data), pixels=64 * 64), "image").width == 64
+    assert refusal(data, Limits(image_bytes=len(data) - 1, pixels=64 * 64)).code == "image_too_large"
+    assert refusal(data, Limits(image_bytes=len(data), pixels=64 * 64 - 1)).code == "image_too_many_pixels"
+
+
+@pytest.mark.parametrize("spare", [0, 1, 2])
+def test_a_text_whose_file_is_as_large_as_may_be_is_read(spare: int) -> None:
+    data = encode(FACE, "BMP") + bytes(spare)  # so that base64 ends with and without padding
+
+    assert decode_text(data_url(data), Limits(len(data), LIMITS.pixels), "image").width == 64
+    with pytest.raises(ApiError) as caught:
+        decode_text(data_url(data), Limits(len(data) - 1, LIMITS.pixels), "image")
+    assert caught.value.code == "image_too_large"
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @settings(max_examples=200)
 @given(kind=st.sampled_from(["JPEG", "PNG", "WEBP", "BMP"]), place=st.floats(0, 0.999), byte=st.integers(0, 255))
 def test_a_changed_byte_gives_a_picture_or_a_reason(kind: str, place: float, byte: int) -> None:
-    data = bytearray(encode(FACE, kind))
+    whole = encode(FACE, kind)
+    data = bytearray(whole)
     data[int(place * len(data))] = byte
 
     picture = picture_or_reason(bytes(data))
+
+    assert picture_or_reason(whole) is not None
+    assert picture is not None or bytes(data) != whole
 
     assert picture is None or picture.rgb.shape == (*picture.gray.shape, 3)
 

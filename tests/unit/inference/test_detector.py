@@ -1,13 +1,21 @@
 """YuNet finds drawn faces, large and small, and nothing where nobody is."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from scripts.draw_faces import draw_portrait, three_faces
-from services.inference.detector import Detection, YuNetDetector, model_file
+from services.inference.detector import (
+    MODEL_FILE,
+    MODEL_PACKAGE,
+    Detection,
+    DetectorError,
+    YuNetDetector,
+    model_file,
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +36,23 @@ def centre(found: Detection) -> tuple[float, float]:
 
 def test_the_models_file_is_the_known_one() -> None:
     assert model_file().stat().st_size > 200_000
+
+
+def test_a_file_of_that_name_that_is_another_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = model_file().read_bytes()
+    package = tmp_path / MODEL_PACKAGE
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    (package / MODEL_FILE).write_bytes(whole)
+    assert model_file() == package / MODEL_FILE
+    (package / MODEL_FILE).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(DetectorError, match=f"{MODEL_FILE} is missing or altered"):
+        model_file()
+    (package / MODEL_FILE).unlink()
+    with pytest.raises(DetectorError, match=f"{MODEL_FILE} is missing or altered"):
+        YuNetDetector()
 
 
 @pytest.mark.parametrize("size", [160, 512, 2000])

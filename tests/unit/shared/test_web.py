@@ -137,6 +137,20 @@ def test_more_entries_than_anybody_needs_are_refused_before_each_is_judged(body:
         assert "more entries than anything here takes" in error.message
 
 
+def test_as_many_entries_as_may_be_are_judged_one_by_one() -> None:
+    app = make_app("many", title="Many", description="For tests.")
+    app.post("/orders")(lambda: {"names": len(parse(Order, request.get_json()).names)})
+
+    def answer(body: object) -> TestResponse:
+        return app.test_client().post("/orders", json=body)
+
+    assert answer({"count": 1, "names": ["a"] * 1000}).json == {"names": 1000}
+    strange = error_of(answer({f"x{number}": 1 for number in range(1000)}), 422).error
+    assert strange.message == "The field count is missing; send it."
+    full = {"names": ["a"] * 1001} | {f"x{number}": 1 for number in range(999)}
+    assert "The field names has more entries than anything here takes" in error_of(answer(full), 422).error.message
+
+
 def test_a_long_text_in_a_form_is_no_matter_of_size_below_the_limit() -> None:
     app = make_app("forms", title="Forms", description="For tests.", max_request_bytes=2_000_000)
     app.post("/orders")(lambda: {"length": len(request.form["text"])})
@@ -197,6 +211,7 @@ def test_the_error_body_fits_its_schema() -> None:
 
 def test_health_document_and_page_are_served_without_a_network(client: FlaskClient) -> None:
     assert client.get("/healthz").json == {"status": "ok", "reason": None}
+    assert client.get("/healthz").headers["X-Content-Type-Options"] == "nosniff"
     assert json.loads(client.get("/openapi.json").data)["openapi"] == "3.0.3"
     page = client.get("/docs").text
     assert "http" not in page

@@ -79,9 +79,12 @@ def test_a_small_shift_moves_the_face_by_no_more_than_that_share() -> None:
     spot[:, 19:22, 19:22] = 255
     changed = augment(spot, only(shift=0.1), 41, step_rng(0, 0))
     weight = changed / changed.sum(dim=(1, 2), keepdim=True)
-    centre = (weight.sum(dim=2) * torch.arange(41)).sum(dim=1)
-    assert float((centre - 20).abs().max()) <= 0.1 * 41 + 0.1
-    assert float((centre - 20).abs().max()) > 1
+    down, across = ((weight.sum(dim=along) * torch.arange(41)).sum(dim=1) - 20 for along in (2, 1))
+    for moved in (down, across):
+        assert 0.05 * 41 < float(moved.abs().max()) <= 0.1 * 41 + 0.1
+        assert float(moved.min()) < -1
+        assert float(moved.max()) > 1
+    assert abs(float(torch.corrcoef(torch.stack([down, across]))[0, 1])) < 0.5
 
 
 def test_zoom_changes_the_size_of_things_by_no_more_than_that_share() -> None:

@@ -19,11 +19,13 @@ from shared.probabilities import Logits
 from trainer import export
 from trainer.data import Dataset
 from trainer.errors import ExportError
-from trainer.evaluation import logits_of, torch_forward
+from trainer.evaluation import accuracy, logits_of, torch_forward
 from trainer.export import (
     FLOAT_SHARES,
     MAX_ACCURACY_LOSS,
     MIN_AGREEMENT,
+    ExportSettings,
+    _Calibration,
     export_model,
     parity,
     require_parity,
@@ -129,6 +131,19 @@ def test_the_parity_of_each_file_is_measured_on_the_validation_part(
     assert figures["float32"]["largest_difference"] < 1e-3
     assert 0.8 < figures["int8"]["agreement"] <= 1
     assert figures["int8"]["largest_difference"] > figures["float32"]["largest_difference"]
+
+
+def test_the_parity_is_measured_and_int8_calibrated_on_faces_as_they_were_trained_on(
+    learnt: tuple[Path, nn.Module], drawn_data: Dataset, spec: InputSpec, tmp_path: Path
+) -> None:
+    part, network = drawn_data.validation, torch_forward(learnt[1], CPU)
+    right = {view: accuracy(logits_of(network, part.faces, view, spec), part.labels) for view in (View.FULL, View.LEFT)}
+    told = export_model(learnt[1], spec, drawn_data, "left", tmp_path / "model.onnx", ExportSettings("float32"))
+    assert told["parity"]["float32"]["accuracy_before"] == right[View.LEFT] != right[View.FULL]
+
+    calibration = _Calibration(drawn_data, "left", spec)
+    fed = np.concatenate([batch["input"] for batch in iter(calibration.get_next, None)])
+    np.testing.assert_array_equal(fed, prepare(drawn_data.train.faces, View.LEFT, spec))
 
 
 def test_the_first_int8_file_that_agrees_is_shipped_else_float32(exported: tuple[Path, dict[str, Any]]) -> None:

@@ -4,21 +4,37 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 
-from shared.preprocessing import InputSpec
+from shared.labels import LABELS
+from shared.masking import View
+from shared.preprocessing import InputSpec, prepare
+from shared.probabilities import Forward
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobRequest, MetricRow
 from shared.schemas.training import TrainSettings
 from tests.unit.gateway.folders import write_small_model
+from trainer import registration
 from trainer.__main__ import _export_request, _parser, _request
 from trainer.data import Dataset
 from trainer.descriptions import command_of
 from trainer.errors import Stopped
+from trainer.evaluation import logits_of
 from trainer.export import ExportSettings
 from trainer.network import build_network
-from trainer.registration import ORIGIN_FILE, Origin, describe_training, note_origin, register
+from trainer.registration import (
+    ORIGIN_FILE,
+    ExportedFile,
+    Origin,
+    _temperature,
+    describe_training,
+    note_origin,
+    register,
+)
+from trainer.study.answers import Answers
+from trainer.study.calibration import fit_temperature
 from trainer.training import Hooks
 
 FIGURES = [(1.5, 0.50), (1.2, 0.61), (1.1, 0.60), (1.3, 0.61)]
@@ -101,6 +117,29 @@ def test_the_command_of_an_export_asks_for_the_same_one_again(asked: dict[str, A
     command = command_of(request).split()
     assert command[:5] == ["python", "-m", "trainer", "export", "full/4"]
     assert _export_request(_parser().parse_args(command[3:])) == request
+
+
+def nearest_mean(data: Dataset, spec: InputSpec) -> Forward:
+    """Return what answers by how far a face is from the mean face of each emotion."""
+    train = data.train
+    means = np.stack(
+        [prepare(train.faces[train.labels == label], View.FULL, spec).mean(axis=0) for label in range(len(LABELS))]
+    )
+    return lambda batch: -((batch[:, None] - means) ** 2).mean(axis=(2, 3, 4))
+
+
+def test_a_temperature_is_fitted_on_validation_faces_as_they_were_trained_on(
+    drawn_data: Dataset, spec: InputSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "FEWEST_FOR_TEMPERATURE", 1)
+    part, asked = drawn_data.validation, ExportedFile(nearest_mean(drawn_data, spec), spec, "a digest")
+    fitted = {
+        view: fit_temperature(logits_of(asked.forward, part.faces, view, spec), part.labels)
+        for view in (View.FULL, View.LOWER, View.LEFT)
+    }
+    assert len({round(temperature, 1) for temperature in fitted.values()}) == 3
+    for view, temperature in fitted.items():
+        assert _temperature(asked, drawn_data, view.value, Answers(tmp_path)) == pytest.approx(temperature, abs=6e-5)
 
 
 def test_what_a_killed_attempt_left_of_a_version_is_removed_and_nothing_else(

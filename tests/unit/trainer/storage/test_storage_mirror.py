@@ -81,6 +81,31 @@ def test_what_is_the_same_on_both_sides_is_left_alone(
 
 
 @pytest.mark.parametrize(
+    ("name", "here", "known", "holder", "step"),
+    [
+        ("state.json", (2, 2), Known(version="a", mtime_ns=1, size=1), Holder.HOME, Step.PUT),
+        ("state.json", (1, 1), Known(version="a", mtime_ns=1, size=1), Holder.HOME, Step.FETCH),
+        ("state.json", (2, 2), Known(version="a", mtime_ns=1, size=1), Holder.NOBODY, Step.FETCH),
+        ("cancel", (2, 2), None, Holder.NOBODY, Step.PUT),
+        ("cancel", (2, 2), None, Holder.ELSEWHERE, Step.PUT),
+        ("request.json", None, None, Holder.NOBODY, Step.FETCH),
+    ],
+    ids=[
+        "both, at home",
+        "there alone, though at home",
+        "both, at nobody",
+        "both, the gateway's",
+        "both, the gateway's, of a run elsewhere",
+        "there alone, though the gateway's",
+    ],
+)
+def test_of_a_file_that_has_changed_there_who_is_right_is_brought(
+    name: str, here: tuple[int, int] | None, known: Known | None, holder: Holder, step: Step
+) -> None:
+    assert decide(name, here, Item(size=3, version="b"), known, holder) is step
+
+
+@pytest.mark.parametrize(
     "name", ["../other/state.json", "/etc/passwd", ".hidden", "checkpoints/.step-1", "lock", "reserve", "lease.json",
              "export/model.onnx"]
 )  # fmt: skip
