@@ -32,6 +32,9 @@ from shared.errors import DatasetError
 from shared.preprocessing import to_gray, upright
 
 MAX_PIXELS: Final = 40_000_000
+MAX_FILE_BYTES: Final = 64 << 20
+"""No image is larger: a small zip may unpack to more than the memory holds."""
+
 MAX_NAMED: Final = 5
 UNREADABLE: Final = (
     OSError,
@@ -107,13 +110,26 @@ def _read_files(path: Path, split: str | None) -> Iterator[FaceImage]:
 
 
 def _content(container: zipfile.ZipFile | Path, name: str) -> bytes:
-    """Return a file of a zip or below a folder. Raises UnreadableDatasetError if the disk does not give it."""
+    """Return a file of a zip or below a folder, never more than `MAX_FILE_BYTES`.
+
+    Raises:
+        ValueError: it is larger, whatever the zip says of it.
+        UnreadableDatasetError: the disk does not give it.
+    """
     try:
-        return container.read(name) if isinstance(container, zipfile.ZipFile) else (container / name).read_bytes()
+        if isinstance(container, zipfile.ZipFile):
+            size, file = container.getinfo(name).file_size, container.open(name)
+        else:
+            size, file = (container / name).stat().st_size, (container / name).open("rb")
+        with file:
+            content = b"" if size > MAX_FILE_BYTES else file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         if error.errno == errno.EINVAL:  # a place before the zip's beginning: the zip is damaged
             raise
         raise cannot_be_read(name, error) from error
+    if max(size, len(content)) > MAX_FILE_BYTES:
+        raise ValueError("too large")
+    return content
 
 
 def _decode(content: bytes) -> Face:

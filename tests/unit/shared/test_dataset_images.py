@@ -2,13 +2,14 @@
 
 import errno
 import shutil
+import tracemalloc
 import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from shared.dataset_images import fingerprint, pixel_digest, read_images
+from shared.dataset_images import MAX_FILE_BYTES, fingerprint, pixel_digest, read_images
 from shared.errors import DatasetError, UnreadableDatasetError
 
 
@@ -39,13 +40,44 @@ def test_a_file_that_the_disk_does_not_give_is_not_called_a_damaged_image(drawn_
 def test_so_is_a_zip_that_the_disk_does_not_give(
     drawn_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(archive: zipfile.ZipFile, name: str) -> bytes:
+    def fails(archive: zipfile.ZipFile, name: str) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     path = shutil.make_archive(str(tmp_path / "drawn"), "zip", drawn_dataset.parent, drawn_dataset.name)
-    monkeypatch.setattr(zipfile.ZipFile, "read", fails)
+    monkeypatch.setattr(zipfile.ZipFile, "open", fails)
     with pytest.raises(UnreadableDatasetError, match=r"cannot be read \(Input/output error\); check the disk"):
         list(read_images(Path(path)))
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_a_file_too_large_for_an_image_is_named_and_not_read(drawn_dataset: Path, tmp_path: Path, form: str) -> None:
+    folder = tmp_path / "drawn"
+    shutil.copytree(drawn_dataset, folder)
+    large = next(folder.glob("test/happy/*"))
+    with large.open("r+b") as file:
+        file.truncate(MAX_FILE_BYTES + 1)  # an image, and zeros behind it, which a decoder would pass over
+    path = folder
+    if form == "zip":
+        path = Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path, "drawn"))
+    with pytest.raises(DatasetError, match=f"has 1 images that cannot be read: drawn/test/happy/{large.name}"):
+        list(read_images(path, "test"))
+
+
+def test_a_zip_that_belittles_a_file_is_not_believed(drawn_dataset: Path, tmp_path: Path) -> None:
+    path = tmp_path / "drawn.zip"
+    shutil.make_archive(str(path.with_suffix("")), "zip", drawn_dataset.parent, drawn_dataset.name)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("drawn/test/happy/large.png", bytes(3 * MAX_FILE_BYTES))
+    content = bytearray(path.read_bytes())
+    size_at = content.rindex(b"PK\x01\x02") + 24  # of the last entry: what it unpacks to
+    content[size_at : size_at + 4] = (100).to_bytes(4, "little")
+    path.write_bytes(content)
+
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match=r"has 1 images that cannot be read: drawn/test/happy/large\.png"):
+        list(read_images(path, "test"))
+    assert tracemalloc.get_traced_memory()[1] < 3 * MAX_FILE_BYTES
+    tracemalloc.stop()
 
 
 def test_the_fingerprint_knows_no_order_but_every_image(drawn_dataset: Path) -> None:
