@@ -5,9 +5,10 @@ Three kinds: a zip or a folder with `train/<label>/` and `test/<label>/` (at any
 """
 
 import csv
+import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
@@ -107,10 +108,38 @@ def _instead(names: Iterable[str]) -> str:
     return ""
 
 
+def walk(
+    path: Path, onerror: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[Path, os.stat_result, list[str]]]:
+    """Yield each folder from `path` down, what the system says of it, and the names in it that are no folders'.
+
+    Links to folders are followed; a folder to which several ways lead comes once, on the first way by name.
+
+    Args:
+        path: the folder.
+        onerror: told why a folder cannot be listed, which is passed over then.
+    """
+    seen = set()
+    for folder, below, names in os.walk(path, onerror=onerror, followlinks=True):
+        about = Path(folder).stat()
+        if (about.st_dev, about.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((about.st_dev, about.st_ino))
+        below.sort()
+        yield Path(folder), about, names
+
+
+def _raise_unless_forbidden(error: OSError) -> None:
+    if not isinstance(error, PermissionError):
+        raise error
+
+
 def _names(path: Path) -> list[str]:
-    if path.is_dir():
-        return [file.relative_to(path.parent).as_posix() for file in path.rglob("*") if file.is_file()]
     try:
+        if path.is_dir():
+            files = (folder / name for folder, _, names in walk(path, _raise_unless_forbidden) for name in names)
+            return [file.relative_to(path.parent).as_posix() for file in files if file.is_file()]
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
     except OSError as error:

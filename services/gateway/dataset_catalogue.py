@@ -1,12 +1,11 @@
 """What lies in the data folder: its data sets with their counts, or with why they cannot be trained on."""
 
 import logging
-import os
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 
 from services.gateway.remembered import Remembered
-from shared.dataset_layout import count_images, kind_of, list_datasets
+from shared.dataset_layout import count_images, kind_of, list_datasets, walk
 from shared.errors import DatasetError, UnreadableDatasetError
 from shared.schemas.datasets import DatasetInfo, DatasetList
 
@@ -87,5 +86,4 @@ def _files_state(path: Path) -> Hashable:
     if not path.is_dir():
         state = path.stat()
         return state.st_mtime_ns, state.st_ctime_ns, state.st_size
-    states = ((folder, Path(folder).stat()) for folder, _, _ in os.walk(path))
-    return tuple(sorted((folder, state.st_mtime_ns, state.st_ctime_ns) for folder, state in states))
+    return tuple((str(folder), about.st_mtime_ns, about.st_ctime_ns) for folder, about, _ in walk(path))

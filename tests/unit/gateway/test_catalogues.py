@@ -90,12 +90,16 @@ def test_a_data_set_that_changed_is_counted_again(folder: Path) -> None:
     assert "no train images of angry" in (catalogue.all().datasets[0].problem or "")
 
 
-def test_an_image_that_joins_a_folder_is_counted(folder: Path) -> None:
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_an_image_that_joins_a_folder_is_counted(folder: Path, is_linked: bool) -> None:
     for split in ("train", "test"):
         for label in LABELS:
             place = folder / "data/own" / split / label
             place.mkdir(parents=True)
             (place / "1.png").touch()
+    if is_linked:
+        (folder / "data/own/train").rename(folder / "elsewhere")
+        (folder / "data/own/train").symlink_to(folder / "elsewhere")
     catalogue = DatasetCatalogue(folder / "data")
     assert catalogue.find("own") is not None
     joined = folder / "data/own/train/happy"

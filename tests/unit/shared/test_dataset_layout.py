@@ -72,6 +72,29 @@ def test_the_entries_of_a_folder_lead_to_its_files(tmp_path: Path) -> None:
     assert all((data.parent / entry.name).is_file() for entry in list_images(data))
 
 
+@pytest.mark.parametrize("linked", ["train", "test", "train/happy"])
+def test_folders_that_are_links_are_followed(tmp_path: Path, linked: str) -> None:
+    data = make_folder(tmp_path / "data", COMPLETE)
+    (data / linked).rename(tmp_path / "elsewhere")
+    (data / linked).symlink_to(tmp_path / "elsewhere")
+    assert count_images(data) == ONE_EACH
+    assert all((data.parent / entry.name).is_file() for entry in list_images(data))
+
+
+def test_a_link_that_leads_back_and_one_that_leads_nowhere_do_no_harm(tmp_path: Path) -> None:
+    data = make_folder(tmp_path / "data", COMPLETE)
+    (data / "train" / "again").symlink_to(data)
+    (data / "train" / "happy" / "all").symlink_to("..")
+    (data / "test" / "gone").symlink_to("nowhere")
+    assert count_images(data) == ONE_EACH
+
+
+def test_images_to_which_two_ways_lead_count_once(tmp_path: Path) -> None:
+    data = make_folder(tmp_path / "data", [f"pool/{name}" for name in COMPLETE])
+    (data / "others").symlink_to("pool")
+    assert [entry.name for entry in list_images(data)] == sorted(f"data/others/{name}" for name in COMPLETE)
+
+
 def test_what_computers_leave_in_zips_is_no_image(tmp_path: Path) -> None:
     litter = [
         "__MACOSX/train/happy/._0.png",
