@@ -20,9 +20,11 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from shared.dataset_layout import (
+    MAX_NAME,
     CsvRow,
     Entry,
     cannot_be_read,
+    first_of,
     iterate_csv,
     list_images,
     require_complete,
@@ -35,7 +37,6 @@ MAX_PIXELS: Final = 40_000_000
 MAX_FILE_BYTES: Final = 64 << 20
 """No image is larger: a small zip may unpack to more than the memory holds."""
 
-MAX_NAMED: Final = 5
 UNREADABLE: Final = (
     OSError,
     EOFError,
@@ -143,9 +144,8 @@ def _decode(content: bytes) -> Face:
 
 
 def _unreadable(name: str, entries: list[Entry]) -> str:
-    listed = ", ".join(entry.name for entry in entries[:MAX_NAMED])
-    more = f" and {len(entries) - MAX_NAMED} more" if len(entries) > MAX_NAMED else ""
-    return f"{name} has {len(entries)} images that cannot be read: {listed}{more}. Remove or replace them."
+    files = first_of([entry.name[:MAX_NAME] for entry in entries])
+    return f"{name} has {len(entries)} images that cannot be read: {files}. Remove or replace them."
 
 
 def _read_csv(path: Path, split: str | None) -> Iterator[FaceImage]:

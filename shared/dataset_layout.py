@@ -8,7 +8,7 @@ import csv
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
@@ -21,6 +21,9 @@ SPLITS: Final = ("train", "test")
 IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 CSV_USAGE: Final = {"training": "train", "publictest": "test", "privatetest": "test"}
 CSV_COLUMNS: Final = ("emotion", "pixels", "usage")
+MAX_NAMED: Final = 5
+MAX_NAME: Final = 200
+"""How many names an error gives, and how much of each: a zip may hold any number, 65,535 letters long."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,16 @@ def list_images(path: Path) -> list[Entry]:
         raise DatasetError(f"{path.name} holds no images in train/<label>/ and test/<label>/{_instead(names)}.")
     unknown = Counter(f"{entry.split}/{entry.label}" for entry in entries if entry.label not in LABELS)
     if unknown:
-        listed = ", ".join(f"{folder} ({count} images)" for folder, count in sorted(unknown.items()))
-        raise DatasetError(f"{path.name} has folders that are no emotion: {listed}. Known are {', '.join(LABELS)}.")
+        folders = first_of([f"{folder[:MAX_NAME]} ({count} images)" for folder, count in sorted(unknown.items())])
+        raise DatasetError(f"{path.name} has folders that are no emotion: {folders}. Known are {', '.join(LABELS)}.")
     require_complete(path.name, Counter((entry.split, entry.label) for entry in entries))
     return entries
+
+
+def first_of(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are, as part of a sentence."""
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
 
 
 def _instead(names: Iterable[str]) -> str:

@@ -141,6 +141,14 @@ def test_an_unknown_label_is_named_with_its_number_of_images(tmp_path: Path) -> 
         list_images(data)
 
 
+def test_of_many_unknown_labels_five_are_named_and_none_at_any_length(tmp_path: Path) -> None:
+    more = [f"train/mood-{number:04d}{'x' * 300}/0.png" for number in range(8000)]
+    data = make_zip(tmp_path / "data.zip", COMPLETE + more)
+    with pytest.raises(DatasetError, match=r"train/mood-0004x+ \(1 images\) and 7995 more\. Known are") as raised:
+        list_images(data)
+    assert len(str(raised.value)) < 1500
+
+
 def test_an_empty_class_is_named_with_its_split(tmp_path: Path) -> None:
     names = [name for name in COMPLETE if name not in ("test/sad/0.png", "test/fear/0.png")]
     with pytest.raises(DatasetError, match=r"no test images of fear, sad \(5 of the others\)"):
