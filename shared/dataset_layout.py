@@ -28,7 +28,7 @@ MAX_NAME: Final = 200
 
 @dataclass(frozen=True)
 class Entry:
-    """One image file of a zip or folder: `name` is its path in there, with forward slashes."""
+    """One image file of a zip or folder: `name` is its path in there, as the zip has it or with forward slashes."""
 
     split: str
     label: str
@@ -87,9 +87,10 @@ def list_images(path: Path) -> list[Entry]:
         DatasetError: not readable, a label folder that is none of the seven emotions, or a missing split or class.
     """
     names = sorted(_names(path))
-    entries = [Entry(*place, name) for name in names if (place := _entry(name))]
+    entries = [Entry(*place, as_written) for name, as_written in names if (place := _entry(name))]
     if not entries:
-        raise DatasetError(f"{path.name} holds no images in train/<label>/ and test/<label>/{_instead(names)}.")
+        instead = _instead(name for name, _ in names)
+        raise DatasetError(f"{path.name} holds no images in train/<label>/ and test/<label>/{instead}.")
     unknown = Counter(f"{entry.split}/{entry.label}" for entry in entries if entry.label not in LABELS)
     if unknown:
         folders = first_of([f"{folder[:MAX_NAME]} ({count} images)" for folder, count in sorted(unknown.items())])
@@ -144,13 +145,15 @@ def _raise_unless_forbidden(error: OSError) -> None:
         raise error
 
 
-def _names(path: Path) -> list[str]:
+def _names(path: Path) -> list[tuple[str, str]]:
+    """Return each file's path with forward slashes, and as it is written there: old PowerShells zip with others."""
     try:
         if path.is_dir():
-            files = (folder / name for folder, _, names in walk(path, _raise_unless_forbidden) for name in names)
-            return [file.relative_to(path.parent).as_posix() for file in files if file.is_file()]
+            files = (folder / name for folder, _, inside in walk(path, _raise_unless_forbidden) for name in inside)
+            names = [file.relative_to(path.parent).as_posix() for file in files if file.is_file()]
+            return list(zip(names, names, strict=True))
         with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
+            return [(name.replace("\\", "/"), name) for name in archive.namelist()]
     except OSError as error:
         raise cannot_be_read(path.name, error) from error
     except (zipfile.BadZipFile, RuntimeError, ValueError) as error:  # zipfile's, of damaged files

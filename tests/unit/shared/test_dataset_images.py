@@ -80,6 +80,20 @@ def test_a_zip_that_belittles_a_file_is_not_believed(drawn_dataset: Path, tmp_pa
     tracemalloc.stop()
 
 
+def test_a_zip_of_old_powershells_whose_names_have_backslashes_is_read_as_any_other(
+    drawn_dataset: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "drawn.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("drawn\\train\\", b"")
+        for file in drawn_dataset.rglob("*.png"):
+            archive.writestr(str(file.relative_to(drawn_dataset.parent)).replace("/", "\\"), file.read_bytes())
+    read, expected = list(read_images(path)), list(read_images(drawn_dataset))
+    assert [(image.split, image.label, image.digest) for image in read] == [
+        (image.split, image.label, image.digest) for image in expected
+    ]
+
+
 def test_the_fingerprint_knows_no_order_but_every_image(drawn_dataset: Path) -> None:
     images = list(read_images(drawn_dataset))
     assert fingerprint(images) == fingerprint(images[::-1])
