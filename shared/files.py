@@ -1,5 +1,6 @@
 """Files that a reader sees whole: the old content or the new one, also after a power cut."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -36,3 +37,28 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Non
     """Write a file of this content; see `replacing`. Raises OSError."""
     with replacing(path, mode) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def publish_folder(staging: Path, folder: Path) -> None:
+    """Give a filled folder the name by which readers find it, in a folder that may be new itself.
+
+    A power cut after the return takes nothing back: what says that the folder is there may lie on another disk. Raises
+    OSError.
+    """
+    staging.chmod(0o755)
+    _sync(staging)
+    staging.rename(folder)
+    _sync(folder.parent)
+    _sync(folder.parent.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Have the disk keep which files are in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that know no such thing
+            raise
+    finally:
+        os.close(descriptor)

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import ModelFolderError, UnknownModelError
-from shared.files import write_atomically
+from shared.files import publish_folder, write_atomically
 from shared.labels import LABELS
 from shared.preprocessing import InputSpec
 from shared.schemas.models import ModelChange
@@ -241,8 +241,7 @@ def _publish(folder: Path, files: Mapping[str, Path], card: Card) -> None:
             with (staging / name).open("rb") as file:
                 os.fsync(file.fileno())  # a power cut after the rename must not leave a card beside a file of zeros
         write_atomically(staging / CARD_FILE, card.model_dump_json(indent=1) + "\n")
-        staging.chmod(0o755)
-        staging.rename(folder)
+        publish_folder(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

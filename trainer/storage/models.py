@@ -15,7 +15,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from shared.errors import ModelFolderError, RunFolderError
-from shared.files import write_atomically
+from shared.files import publish_folder, write_atomically
 from shared.model_folder import ACTIVE_FILE, CARD_FILE, Card, ServingModels, model_path, read_card
 from shared.run_folder import REQUEST_FILE, STATE_FILE, RunFolder
 from shared.schemas.jobs import RUN_PREFIX
@@ -69,11 +69,10 @@ def fetch_model(storage: Storage, models_dir: Path, model_id: str) -> bool:
         card = read_card(staging)
         if card.id != model_id:
             raise ModelFolderError(f"The storage has {card.id} where {model_id} should be.")
-        staging.chmod(0o755)
         if folder.exists() and not _is_published(storage, folder, prefix):
             folder.rename(staging.with_name(f"{staging.name}.old"))
         if not folder.exists():  # another process may have fetched it meanwhile
-            staging.rename(folder)
+            publish_folder(staging, folder)
     finally:
         for left in (staging, staging.with_name(f"{staging.name}.old")):
             shutil.rmtree(left, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Model folders: written as a whole or not at all, and trusted only if they are what their card says."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -179,6 +180,23 @@ def test_a_crash_before_the_rename_leaves_no_visible_model(models: Path, network
     assert not (models / "first" / "1").exists()
     write_model(models, {"model.onnx": network}, card())
     assert [name for name, _ in list_models(models)] == ["first/1"]
+
+
+def test_a_version_outlives_a_power_cut_once_it_is_written(
+    models: Path, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, fsync = [], os.fsync
+
+    def note_and_sync(descriptor: int) -> None:
+        kept.append((os.fstat(descriptor).st_ino, (models / "first" / "1").exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note_and_sync)
+    write_model(models, {"model.onnx": network}, card())
+    version = models / "first" / "1"
+    its_own, above = [version, *version.iterdir()], [version.parent, models]
+    assert {inode for inode, is_there in kept if not is_there} >= {path.stat().st_ino for path in its_own}
+    assert {inode for inode, is_there in kept if is_there} == {path.stat().st_ino for path in above}
 
 
 # --- what is not trusted ---------------------------------------------------------------------------------------------
