@@ -8,7 +8,7 @@ import argparse
 import logging
 import sys
 
-from trainer.errors import TrainerError
+from shared.errors import HalffaceError
 from trainer.settings import load_settings
 from trainer.storage.loan import hand_back
 from trainer.storage.store import open_storage
@@ -30,7 +30,7 @@ def main() -> int:
             open_storage(settings).folders("runs/")
         else:
             hand_back(arguments.run, settings, arguments.worker)
-    except TrainerError as error:
+    except HalffaceError as error:
         print(error)
         return 1
     return 0
