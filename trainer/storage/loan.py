@@ -12,13 +12,23 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
 from shared.errors import HalffaceError
 from shared.model_folder import model_path
-from shared.run_folder import CANCEL_FILE, HISTORY_FILE, LEASE_FILE, REQUEST_FILE, STATE_FILE, RunFolder, RunState
+from shared.run_folder import (
+    CANCEL_FILE,
+    HISTORY_FILE,
+    LEASE_FILE,
+    LOCK_FILE,
+    REQUEST_FILE,
+    STATE_FILE,
+    RunFolder,
+    RunState,
+)
 from shared.schemas.jobs import OPEN_STATES, JobState
 from trainer.errors import StorageError
 from trainer.run_lock import only_one
@@ -169,7 +179,7 @@ class Loan:
             self._mirror.recall()
             self._fetch_anew(REQUEST_FILE, CANCEL_FILE, STATE_FILE, HISTORY_FILE)
         else:
-            shutil.rmtree(folder, ignore_errors=True)
+            _empty(folder)
             self._mirror.fetch_all()
         fetch_needed(self._storage, self._settings.runs_dir, self._settings.models_dir, self._run)
 
@@ -285,6 +295,15 @@ class Loan:
         self._drop_model()
         state = self._run.state()
         self._run.set_state(RunState(state=JobState.INTERRUPTED, message=message, started=state.started))
+
+
+def _empty(folder: Path) -> None:
+    """Remove what is in a run's folder, but not the lock: this process may hold it, and a new file is a new lock."""
+    for path in folder.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK_FILE:
+            path.unlink(missing_ok=True)
 
 
 def _state(content: bytes) -> JobState | None:

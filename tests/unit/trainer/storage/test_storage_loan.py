@@ -13,6 +13,7 @@ from shared.schemas.jobs import JobState
 from tests.s3_server import S3Server
 from tests.unit.gateway.folders import write_small_model
 from tests.unit.trainer.storage.machines import Home, Machine
+from trainer.run_lock import only_one
 from trainer.storage import lease as lease_module
 from trainer.storage import loan as loan_module
 from trainer.storage.lease import LeaseNote, lease_key
@@ -192,6 +193,21 @@ def test_a_run_that_cannot_be_brought_back_stays_interrupted_and_goes_on_from_th
     sync.round()
     assert run.state().state == JobState.CANCELLED
     assert (run.path / "checkpoints" / "step-7.safetensors").exists()
+
+
+def test_a_run_that_is_fetched_anew_over_what_was_left_here_stays_locked(
+    home: Home, sync: Sync, worker: Machine
+) -> None:
+    run = home.submit()
+    sync.round()
+    mine = worker.copy(run)
+    (mine.path / "export").mkdir(parents=True)
+    (mine.path / "metrics.jsonl").touch()
+    with only_one(mine), lent(run.id, worker.settings, "worker", never) as stop_asked:  # as the worker's process does
+        assert stop_asked is not None
+        assert {"request.json", "lock"} <= {path.name for path in mine.path.iterdir()}
+        assert not {"export", "metrics.jsonl"} & {path.name for path in mine.path.iterdir()}
+        assert mine.has_process()
 
 
 def test_a_worker_that_has_lost_its_lease_stops_and_brings_nothing(home: Home, sync: Sync, worker: Machine) -> None:
