@@ -25,6 +25,7 @@ from shared.run_folder import JOB_OPTIONS, QUEUE_NAMES, RUN_FUNCTION, queue_name
 from shared.web import ApiError
 
 RETRY_AFTER_S: Final = 5
+NO_WORKER: Final = "no worker is running: `make up` or `docker compose up -d trainer` starts one (README.md, Scale)."
 
 _log = logging.getLogger("halfface.gateway.queue")
 
@@ -54,7 +55,7 @@ class QueueSnapshot:
             f"Number {self.waiting.index(run_id) + 1} in the queue" if run_id in self.waiting else "It is in no queue"
         )
         if not self.workers:
-            return f"{place}; no worker is running, so start one: python -m trainer worker."
+            return f"{place}; {NO_WORKER}"
         if len(self.taken) >= self.workers:
             who = "the worker is" if self.workers == 1 else f"all {self.workers} workers are"
             return f"{place}; {who} busy with {', '.join(sorted(self.taken))}."

@@ -110,7 +110,8 @@ def test_the_snapshot_has_the_order_in_which_runs_are_taken_short_ones_first(que
         ),
         (
             QueueSnapshot((), frozenset(), 0),
-            "It is in no queue; no worker is running, so start one: python -m trainer worker.",
+            "It is in no queue; no worker is running: `make up` or `docker compose up -d trainer` starts one "
+            "(README.md, Scale).",
         ),
     ],
 )
