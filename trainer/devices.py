@@ -62,7 +62,7 @@ def choose_device(name: str) -> torch.device:
         if not _is_there(name):
             raise TrainerError(
                 f"TRAINER_DEVICE is {name}, and this process sees no such GPU: look at the driver, whether the "
-                "container was given the GPU, and whether torch was built for it; or set auto. Then resume the job."
+                "container was given the GPU, and whether torch was built for it; or set auto."
             )
         return torch.device(name)
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")

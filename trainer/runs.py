@@ -19,6 +19,7 @@ from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobProgress, JobRequ
 from trainer.devices import choose_device
 from trainer.distributed import ALONE, Group
 from trainer.errors import BaseModelError, Stopped
+from trainer.machine import RESERVE_BYTES
 from trainer.registration import note_origin
 from trainer.run_lock import only_one
 from trainer.settings import Settings
@@ -33,8 +34,6 @@ NO_MEMORY = ("can't allocate memory", "DefaultCPUAllocator", "Failed to allocate
 NOT_SAVED = "No checkpoint can be written now: make room on the disk, or a stop loses what came after the last one."
 UNEXPECTED = "Something unexpected went wrong; the log has the details."
 TORN = "Another process of this training died; the run goes on from its last checkpoint."
-RESERVE_BYTES = 1 << 16
-"""Held in the run's folder, and given back so that the end can be written on a full disk."""
 
 PROGRESS_SECONDS = 1.0
 STOP_POLL_SECONDS = 0.5

@@ -22,10 +22,12 @@ from rq.exceptions import StopRequested
 from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.worker import WorkerStatus
 
 from shared.errors import RunFolderError
 from shared.json_logs import configure_json_logs
 from shared.run_folder import QUEUE_NAMES, RunFolder
+from trainer import machine
 from trainer.jobs import ALLOWED
 from trainer.lost_runs import LostRuns, note_death
 from trainer.run_lock import only_one
@@ -40,6 +42,9 @@ LOOK_SECONDS: Final = 15
 MONITOR_SECONDS: Final = 30
 """How often a worker gives a sign of life while a run is under way."""
 
+PAUSE_SECONDS: Final = 60
+"""How often a worker whose machine can do no job looks whether it can again."""
+
 WAIT_SECONDS: Final = 5
 """How long it waits before it begins anew where the queue failed it."""
 
@@ -50,6 +55,7 @@ SILENCE_SECONDS: Final = 30
 class RunWorker(Worker):
     """An RQ worker that does the allowed functions only and brings lost runs back."""
 
+    settings: Settings
     runs_dir: Path
     lost_runs: LostRuns
     has_storage: bool = False
@@ -97,10 +103,38 @@ class RunWorker(Worker):
             self.lost_runs.requeue()
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Look for runs once this one has ended: what waited for it is queued at once, or it, if its process died."""
+        """Do a job if this machine can do any.
+
+        Look for runs once this one has ended: what waited for it is queued at once, or it, if its process died.
+        """
+        if not self._can_do(job, queue):
+            return
         super().execute_job(job, queue)
         if not self._stop_requested:
             self.last_cleaned_at = None
+
+    def _can_do(self, job: Job, queue: Queue) -> bool:
+        """Return whether this machine can do jobs; if not, leave this one to other workers, and wait until it can."""
+        is_fit = False
+        try:
+            trouble = machine.trouble(self.settings)
+            is_fit = trouble is None
+        finally:  # also where a signal ends the worker meanwhile
+            if not is_fit:
+                queue.push_job_id(job.id, at_front=True)
+        while trouble is not None:
+            log.error("%s Until then this worker takes no job.", trouble)
+            self._pause()
+            trouble = machine.trouble(self.settings)
+        return is_fit
+
+    def _pause(self) -> None:
+        """Wait, shown as suspended; give a sign of life, and look for lost runs, which others may do."""
+        with contextlib.suppress(RedisError):
+            self.set_state(WorkerStatus.SUSPENDED)
+            self.heartbeat(2 * PAUSE_SECONDS + machine.DEVICE_TIMEOUT_S)
+            self.run_maintenance_tasks()
+        time.sleep(PAUSE_SECONDS)
 
     def perform_job(self, job: Job, queue: Queue, execution: Any) -> bool:
         """Refuse what is not on the list before it is imported; hold the run's lock from here to the end.
@@ -214,6 +248,7 @@ def make_worker(settings: Settings, connection: Redis) -> RunWorker:
         job_monitoring_interval=MONITOR_SECONDS,
         log_job_description=False,
     )
-    worker.runs_dir, worker.lost_runs = settings.runs_dir, LostRuns(settings.runs_dir, queues)
+    worker.settings, worker.runs_dir = settings, settings.runs_dir
+    worker.lost_runs = LostRuns(settings.runs_dir, queues)
     worker.has_storage = bool(settings.storage_url)
     return worker

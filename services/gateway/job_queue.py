@@ -19,7 +19,7 @@ from rq import Queue
 from rq.exceptions import DuplicateJobError, InvalidJobOperation
 from rq.job import Job as QueuedJob
 from rq.serializers import JSONSerializer
-from rq.worker import BaseWorker, Worker
+from rq.worker import BaseWorker, Worker, WorkerStatus
 
 from shared.run_folder import JOB_OPTIONS, QUEUE_NAMES, RUN_FUNCTION, queue_name
 from shared.web import ApiError
@@ -39,7 +39,9 @@ class QueueSnapshot:
     taken: frozenset[str]
     """Run ids that a worker has taken and not ended."""
     workers: int
-    """Workers that gave a sign of life within the last minutes."""
+    """Workers that gave a sign of life within the last minutes, and take jobs."""
+    paused: int = 0
+    """Workers that did, and take none: their machines lack what every job needs."""
 
     def knows(self, run_id: str) -> bool:
         """Return whether the run waits here or was taken from here."""
@@ -49,13 +51,13 @@ class QueueSnapshot:
         """Return a sentence for a person: the place in the queue, and why the job does not run yet."""
         if run_id in self.taken:
             return "A worker has taken it; it starts in a moment."
-        if run_id not in self.waiting and self.workers:
+        if run_id not in self.waiting and (self.workers or self.paused):
             return "It is in no queue; a worker finds it in its folder within a minute and queues it."
         place = (
             f"Number {self.waiting.index(run_id) + 1} in the queue" if run_id in self.waiting else "It is in no queue"
         )
         if not self.workers:
-            return f"{place}; {NO_WORKER}"
+            return f"{place}; {'no worker takes jobs now, and their logs say why.' if self.paused else NO_WORKER}"
         if len(self.taken) >= self.workers:
             who = "the worker is" if self.workers == 1 else f"all {self.workers} workers are"
             return f"{place}; {who} busy with {', '.join(sorted(self.taken))}."
@@ -112,7 +114,7 @@ class JobQueue:
         """Take a run out of the queue; return whether no worker will run it now (False: one has it already)."""
         with _queue_errors():
             removed = sum(self._redis.lrem(queue.key, 0, run_id) for queue in self._queues)
-            if not removed and run_id in self._taken():
+            if not removed and run_id in self._taken(self._workers()):
                 return False
             self._forget(run_id)
             return True
@@ -120,16 +122,17 @@ class JobQueue:
     def is_taken(self, run_id: str) -> bool:
         """Return whether a live worker has the run, also while it is ending it."""
         with _queue_errors():
-            return run_id in self._taken()
+            return run_id in self._taken(self._workers())
 
     def snapshot(self) -> QueueSnapshot:
         """Return what waits and what is under way."""
         with _queue_errors():
             waiting = tuple(run_id for queue in self._queues for run_id in queue.get_job_ids())
-            return QueueSnapshot(waiting=waiting, taken=self._taken(), workers=len(self._workers()))
+            workers = self._workers()
+            paused = sum(worker.get_state() == WorkerStatus.SUSPENDED for worker in workers)
+            return QueueSnapshot(waiting, self._taken(workers), len(workers) - paused, paused)
 
-    def _taken(self) -> frozenset[str]:
-        workers = self._workers()
+    def _taken(self, workers: list[BaseWorker]) -> frozenset[str]:
         current = {run_id for worker in workers if (run_id := worker.get_current_job_id())}
         for queue in self._queues if workers else []:
             current.update(queue.intermediate_queue.get_job_ids())

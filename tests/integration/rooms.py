@@ -42,10 +42,10 @@ QUICK = TrainSettings(
 WORKER = """
 from trainer import worker
 from trainer.settings import Settings
-worker.MONITOR_SECONDS = worker.WAIT_SECONDS = 1
+worker.MONITOR_SECONDS = worker.WAIT_SECONDS = worker.PAUSE_SECONDS = 1
 raise SystemExit(worker.work(Settings()))
 """
-"""`python -m trainer worker`, which gives signs of life, and begins anew, every second."""
+"""`python -m trainer worker`, which gives signs of life, begins anew, and looks at its machine, every second."""
 
 DISTURBED_AFTER = 8
 """Steps of such a run: there are two checkpoints by then, and some epochs to go."""

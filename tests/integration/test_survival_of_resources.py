@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from rq.worker import Worker
+from rq.worker import Worker, WorkerStatus
 
 from shared.run_folder import LOG_FILE, RunFolder
 from shared.schemas.jobs import JobState
@@ -57,7 +57,7 @@ def test_a_data_set_that_vanishes_fails_the_run_with_a_sentence_and_it_goes_on_o
     rooms: Rooms, tmp_path: Path, drawn_dataset: Path, undisturbed: str
 ) -> None:
     rooms.data, away = tmp_path / "data", tmp_path / "away"
-    rooms.data.mkdir()
+    (rooms.data / "another").mkdir(parents=True)
     run = rooms.submit()
     with rooms.worker() as worker:
         wait_for(JobState.FAILED, run)
@@ -69,17 +69,37 @@ def test_a_data_set_that_vanishes_fails_the_run_with_a_sentence_and_it_goes_on_o
         horse = horse_of(worker)
         suspend(horse)
         step = saved_step(run)
-        rooms.data.rename(away)
+        (rooms.data / "drawn").rename(away)
         kill(horse)
         wait_for(JobState.FAILED, run)
         assert "There is no data set" in (run.state().message or "")
         assert saved_step(run) == step
 
-        away.rename(rooms.data)
+        away.rename(rooms.data / "drawn")
         rooms.resume(run)
         wait_until(lambda: finished(run), run)
     assert resumed_at(run) == [step]
     assert_as_undisturbed(rooms, run, undisturbed)
+
+
+def test_a_worker_without_its_data_folder_leaves_the_jobs_to_others_and_goes_on_once_it_is_there(
+    rooms: Rooms, tmp_path: Path, drawn_dataset: Path, undisturbed: str
+) -> None:
+    sick = Rooms(tmp_path, tmp_path / "data", rooms.url)
+    run = rooms.submit()
+    with sick.worker():
+        while not any(worker.get_state() == WorkerStatus.SUSPENDED for worker in Worker.all(rooms.connection)):
+            time.sleep(0.05)
+        assert run.state().state == JobState.QUEUED
+        assert rooms.queues[-1].job_ids == [run.id]
+        with rooms.worker():
+            wait_until(lambda: finished(run), run)
+        assert starts(run) == 1
+        assert_as_undisturbed(rooms, run, undisturbed)
+
+        later = rooms.submit()
+        shutil.copytree(drawn_dataset, sick.data / "drawn")
+        wait_for(JobState.RUNNING, later)
 
 
 @pytest.fixture(params=["a disk of its own", "limits"])

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from rq.serializers import JSONSerializer
+from rq.worker import Worker, WorkerStatus
 
 from services.gateway.job_queue import JobQueue, QueueSnapshot
-from shared.run_folder import RunFolder
+from shared.run_folder import QUEUE_NAMES, RunFolder
 from shared.schemas.jobs import JobRequest, JobState
 from shared.web import ApiError
 
@@ -93,6 +95,15 @@ def test_the_snapshot_has_the_order_in_which_runs_are_taken_short_ones_first(que
     assert snapshot.why_waiting("run-2").startswith("Number 3 in the queue; no worker is running")
 
 
+def test_a_worker_that_has_paused_is_none_that_takes_jobs(queue: JobQueue, redis: Redis) -> None:
+    for name, state in (("one", WorkerStatus.IDLE), ("two", WorkerStatus.SUSPENDED)):
+        worker = Worker(QUEUE_NAMES, connection=redis, name=name, serializer=JSONSerializer)
+        worker.register_birth()  # type: ignore[no-untyped-call]
+        worker.set_state(state)
+
+    assert queue.snapshot() == QueueSnapshot(waiting=(), taken=frozenset(), workers=1, paused=1)
+
+
 @pytest.mark.parametrize(
     ("snapshot", "said"),
     [
@@ -112,6 +123,18 @@ def test_the_snapshot_has_the_order_in_which_runs_are_taken_short_ones_first(que
             QueueSnapshot((), frozenset(), 0),
             "It is in no queue; no worker is running: `make up` or `docker compose up -d trainer` starts one "
             "(README.md, Scale).",
+        ),
+        (
+            QueueSnapshot(("a",), frozenset(), 0, paused=2),
+            "Number 1 in the queue; no worker takes jobs now, and their logs say why.",
+        ),
+        (
+            QueueSnapshot((), frozenset(), 0, paused=1),
+            "It is in no queue; a worker finds it in its folder within a minute and queues it.",
+        ),
+        (
+            QueueSnapshot(("a",), frozenset({"b"}), 1, paused=1),
+            "Number 1 in the queue; the worker is busy with b.",
         ),
     ],
 )

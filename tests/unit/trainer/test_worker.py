@@ -1,15 +1,17 @@
-"""How long a worker that was killed counts as alive, and which runs it leaves alone."""
+"""How long a worker that was killed counts as alive, and which runs it leaves alone or to others."""
 
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from redis import Redis
 from rq import Queue, Worker, worker_registration
+from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 
 from scripts.stack_settings import ROOT
@@ -33,7 +35,8 @@ def connection(queue_url: str) -> Redis:
 @pytest.fixture
 def worker(connection: Redis, queue_url: str, tmp_path: Path) -> RunWorker:
     """A worker that has said that it lives."""
-    worker = make_worker(Settings(redis_url=queue_url, runs_dir=tmp_path / "runs"), connection)
+    settings = Settings(redis_url=queue_url, data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
+    worker = make_worker(settings, connection)
     worker.register_birth()  # type: ignore[no-untyped-call]
     return worker
 
@@ -73,6 +76,52 @@ def test_a_short_job_is_taken_before_a_training_that_came_first(worker: RunWorke
         queues[queue_name(kind)].enqueue(RUN_FUNCTION, args=(run_id,), job_id=run_id)
     taken = [worker.dequeue_job_and_maintain_ttl(1) for _ in range(2)]  # type: ignore[no-untyped-call]
     assert [found[0].id for found in taken if found] == ["evaluation", "training"]
+
+
+def test_a_worker_whose_machine_can_do_no_job_puts_it_back_and_pauses_until_it_can(
+    worker: RunWorker,
+    connection: Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("trainer.worker.PAUSE_SECONDS", 0.05)
+    queue = next(queue for queue in worker.queues if queue.name == queue_name("train"))
+    for run_id in ("first", "second"):
+        queue.enqueue(RUN_FUNCTION, args=(run_id,), job_id=run_id)
+    waiting: list[list[str]] = []
+
+    def bring_the_data() -> None:
+        while connection.hget(worker.key, "state") != b"suspended":
+            time.sleep(0.01)
+        waiting.append(queue.job_ids)
+        (tmp_path / "data" / "drawn").mkdir(parents=True)
+
+    other = threading.Thread(target=bring_the_data)
+    other.start()
+    taken = worker.dequeue_job_and_maintain_ttl(1)  # type: ignore[no-untyped-call]
+    assert taken is not None
+    worker.execute_job(*taken)
+    other.join()
+    assert waiting == [["first", "second"]]
+    assert queue.job_ids == ["first", "second"]
+    assert "data is not there; put FER2013's zip" in caplog.text
+    assert "Until then this worker takes no job." in caplog.text
+
+
+def test_a_worker_that_is_stopped_while_it_looks_at_its_machine_puts_the_job_back(
+    worker: RunWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(settings: Settings) -> str | None:
+        raise StopRequested  # as the handler of a signal does
+
+    monkeypatch.setattr("trainer.machine.trouble", stopped)
+    worker.queues[0].enqueue(RUN_FUNCTION, args=("run",), job_id="run")
+    taken = worker.dequeue_job_and_maintain_ttl(1)  # type: ignore[no-untyped-call]
+    assert taken is not None
+    with pytest.raises(StopRequested):
+        worker.execute_job(*taken)
+    assert worker.queues[0].job_ids == ["run"]
 
 
 def test_a_run_that_was_made_while_the_clock_was_ahead_does_not_wait_for_the_clock(
