@@ -10,7 +10,7 @@ HalffaceError
 │   └── ModelsUnavailableError    a models folder that cannot be written now
 ├── DatasetError          a data set that is missing or cannot be trained on
 │   └── UnreadableDatasetError    one that the disk, or its permissions, keep from being read now
-├── RunFolderError        a run's folder that is missing or cannot be read
+├── RunFolderError        a run's folder that is missing, or cannot be read or written
 └── StudyError            the study's figures are missing or of another format
 
 Every message is a sentence for a person and says what to do.
@@ -58,7 +58,7 @@ class UnreadableDatasetError(DatasetError):
 
 
 class RunFolderError(HalffaceError):
-    """A run's folder that is missing or cannot be read."""
+    """A run's folder that is missing, or cannot be read or written."""
 
 
 class StudyError(HalffaceError):

@@ -67,7 +67,11 @@ def _do(run_id: str, settings: Settings, stop_asked: Callable[[], bool]) -> str:
 
     configure_json_logs("trainer", settings.log_level)
     _log_to(folder.path / LOG_FILE)
-    return execute(folder, settings, stop_asked).state
+    try:
+        return execute(folder, settings, stop_asked).state
+    except RunFolderError as error:
+        log.error("%s", error)
+        return "not begun"
 
 
 def _log_to(path: Path) -> None:

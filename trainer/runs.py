@@ -57,6 +57,9 @@ def execute(
 
     Returns:
         The state that it ended in; its message says why where that is not `finished`.
+
+    Raises:
+        RunFolderError: the folder cannot be written, so it has not begun and its state is as before.
     """
     with only_one(run) as mine:
         if not mine or run.is_lent() or run.state().state in (JobState.FINISHED, JobState.CANCELLED):
@@ -65,10 +68,9 @@ def execute(
         if run.cancel_asked():
             run.set_state(RunState(state=JobState.CANCELLED, started=run.state().started, ended=utc_now()))
             return run.state()
-        run.set_state(RunState(state=JobState.RUNNING, started=started))
         reserve = run.path / RESERVE_FILE
+        _begin(run, reserve, started)
         try:
-            reserve.write_bytes(bytes(RESERVE_BYTES))
             model = _do(run, settings, run_hooks(run, stop_asked, show), group)
             end = RunState(state=JobState.FINISHED, model=model)
         except Stopped as error:
@@ -83,6 +85,17 @@ def execute(
         if end.state == JobState.FINISHED:
             _remove_weights(run)
         return run.state()
+
+
+def _begin(run: RunFolder, reserve: Path, started: str) -> None:
+    """Say that the run runs, if there is room to say how it ends. Raises RunFolderError."""
+    try:
+        reserve.write_bytes(bytes(RESERVE_BYTES))
+        run.set_state(RunState(state=JobState.RUNNING, started=started))
+    except OSError as error:
+        reserve.unlink(missing_ok=True)
+        message = f"Job {run.id} could not begin: its folder {run.path} cannot be written ({error.strerror})."
+        raise RunFolderError(f"{message} Make room, or check who may write there.") from error
 
 
 def _remove_weights(run: RunFolder) -> None:

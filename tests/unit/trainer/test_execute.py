@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from shared.errors import RunFolderError
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobKind, JobProgress, JobRequest, JobState
 from trainer.errors import Stopped
@@ -76,6 +77,17 @@ def test_a_measurement_without_memory_is_not_told_of_a_batch_size(
 ) -> None:
     end = execute(work(raises(MemoryError()), "evaluate"), settings)
     assert end.message == "The device ran out of memory; free some, then resume it."
+
+
+def test_a_job_that_has_no_room_to_begin_says_so_and_stays_as_it_was(
+    work: Callable[..., RunFolder], settings: Settings
+) -> None:
+    run = work(lambda work: "full/1")
+    (run.path / "reserve").symlink_to("/dev/full")
+    with pytest.raises(RunFolderError, match=r"could not begin: its folder .* \(No space left on device\)\. Make room"):
+        execute(run, settings)
+    assert [change.state for change in run.history()] == [JobState.QUEUED]
+    assert execute(run, settings).state == JobState.FINISHED
 
 
 @pytest.mark.parametrize("ends_well", [True, False])

@@ -16,7 +16,7 @@ from rq.serializers import JSONSerializer
 
 from scripts.stack_settings import ROOT
 from shared.run_folder import QUEUE_NAMES, RUN_FUNCTION, RunFolder, queue_name
-from shared.schemas.jobs import JobRequest
+from shared.schemas.jobs import JobRequest, JobState
 from shared.study_plan import create_study
 from trainer.jobs import after_fork
 from trainer.lost_runs import SETTLE_SECONDS, LostRuns
@@ -122,6 +122,22 @@ def test_a_worker_that_is_stopped_while_it_looks_at_its_machine_puts_the_job_bac
     with pytest.raises(StopRequested):
         worker.execute_job(*taken)
     assert worker.queues[0].job_ids == ["run"]
+
+
+def test_a_run_whose_folder_is_full_is_left_as_it_was(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "runs", JobRequest(dataset="drawn"))
+    (run.path / "reserve").symlink_to("/dev/full")
+    environment = {**os.environ, "TRAINER_RUNS_DIR": str(tmp_path / "runs")}
+    done = subprocess.run(
+        [sys.executable, "-c", f"from trainer.jobs import run; print(run({run.id!r}))"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "not begun"
+    assert "cannot be written (No space left on device). Make room" in (run.path / "log.txt").read_text()
+    assert [change.state for change in run.history()] == [JobState.QUEUED]
 
 
 def test_a_run_that_was_made_while_the_clock_was_ahead_does_not_wait_for_the_clock(
