@@ -19,13 +19,13 @@ from shared.schemas.jobs import JobProgress, JobRequest, JobState, StateChange
 from shared.schemas.training import TrainSettings
 from trainer import export, registration, runs, tasks, teaching
 from trainer.data import load_dataset
-from trainer.evaluation import logits_of
+from trainer.evaluation import BATCH_SIZE, logits_of
 from trainer.network import MeanOf
 from trainer.onnx_forward import onnx_forward
 from trainer.pace import Pace
 from trainer.runs import execute
 from trainer.settings import Settings
-from trainer.study.answers import BATCH_SIZE, open_reader
+from trainer.study.answers import open_reader
 from trainer.study.calibration import fit_temperature
 from trainer.study.protocol import describe
 from trainer.training import train
