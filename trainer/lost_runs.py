@@ -30,7 +30,8 @@ from shared.run_folder import (
     queue_name,
     utc_now,
 )
-from shared.schemas.jobs import OPEN_STATES, TRAINING_KINDS, JobKind, JobState
+from shared.schemas.jobs import OPEN_STATES, TRAINING_KINDS, JobKind, JobState, Phase
+from trainer.memory_advice import memory_advice
 from trainer.run_lock import only_one
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def note_death(run: RunFolder) -> None:
         new, message = JobState.INTERRUPTED, _said_of_death(kind)
     else:
         path.unlink(missing_ok=True)
-        new, message = JobState.FAILED, _said_of_the_last_death(kind)
+        new, message = JobState.FAILED, _said_of_the_last_death(kind, phase)
     ended = utc_now() if new == JobState.FAILED else state.ended
     run.set_state(state.model_copy(update={"state": new, "message": message, "ended": ended}))
 
@@ -84,11 +85,10 @@ def _said_of_death(kind: JobKind) -> str:
     return f"The process of the {_NOUNS[kind]} died; it {goes_on}."
 
 
-def _said_of_the_last_death(kind: JobKind) -> str:
-    advice = "choose a smaller batch size or network" if kind in TRAINING_KINDS else "free some, then resume it"
+def _said_of_the_last_death(kind: JobKind, phase: Phase) -> str:
     return (
         f"The process of the {_NOUNS.get(kind, 'training')} died {MAX_DEATHS} times without getting on, perhaps for "
-        f"want of memory; {advice}."
+        f"want of memory; {memory_advice(kind, phase, 'batch size or network')}."
     )
 
 

@@ -19,6 +19,7 @@ from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobProgress, JobRequ
 from trainer.devices import choose_device
 from trainer.distributed import ALONE, Group
 from trainer.errors import BaseModelError, Stopped
+from trainer.memory_advice import memory_advice
 from trainer.registration import note_origin
 from trainer.run_lock import only_one
 from trainer.settings import Settings
@@ -106,8 +107,8 @@ def _said_of(error: Exception, run: RunFolder) -> str:
         return "The disk is full; make room and resume the run, which goes on from its last checkpoint."
     if not _is_want_of_memory(error):
         return UNEXPECTED
-    trains = run.request().request.kind in TRAINING_KINDS
-    return f"The device ran out of memory; {'choose a smaller batch size' if trains else 'free some, then resume it'}."
+    advice = memory_advice(run.request().request.kind, run.progress().phase, "batch size")
+    return f"The device ran out of memory; {advice}."
 
 
 def _is_want_of_memory(error: Exception) -> bool:

@@ -78,6 +78,16 @@ def test_a_measurement_without_memory_is_not_told_of_a_batch_size(
     assert end.message == "The device ran out of memory; free some, then resume it."
 
 
+def test_a_training_without_memory_while_it_is_exported_is_not_told_of_a_batch_size(
+    work: Callable[..., RunFolder], settings: Settings
+) -> None:
+    def export(work: Work) -> str:
+        work.hooks.progress(JobProgress(phase="exporting"))
+        raise MemoryError
+
+    assert execute(work(export), settings).message == "The device ran out of memory; free some, then resume it."
+
+
 @pytest.mark.parametrize("ends_well", [True, False])
 def test_weights_are_kept_for_a_run_that_may_go_on_and_for_no_other(
     work: Callable[..., RunFolder], settings: Settings, ends_well: bool
