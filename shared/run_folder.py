@@ -9,6 +9,7 @@ metrics.jsonl   a line an epoch; added to
 origin.json     which code, arithmetic and machine it began with
 checkpoints/    everything that a training goes on from; the two newest
 best.safetensors  the weights of the best epoch so far
+start.safetensors  the weights that it started from, where what it makes keeps a share of them
 export/         the version's files, until they are in the models folder
 answers/        what networks answered; may be deleted at any time
 cancel          there if somebody wants it to stop
@@ -67,6 +68,7 @@ CHECKPOINTS = "step-*.safetensors"
 """The files in it; the names of later ones sort behind those of earlier ones."""
 
 BEST_FILE = "best.safetensors"
+START_FILE = "start.safetensors"
 EXPORT_DIR = "export"
 DEATHS_FILE = "deaths"
 RESERVE_FILE = "reserve"

@@ -14,7 +14,16 @@ from pathlib import Path
 import torch
 
 from shared.errors import HalffaceError, RunFolderError
-from shared.run_folder import BEST_FILE, CHECKPOINTS_DIR, EXPORT_DIR, RESERVE_FILE, RunFolder, RunState, utc_now
+from shared.run_folder import (
+    BEST_FILE,
+    CHECKPOINTS_DIR,
+    EXPORT_DIR,
+    RESERVE_FILE,
+    START_FILE,
+    RunFolder,
+    RunState,
+    utc_now,
+)
 from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobProgress, JobRequest, JobState
 from trainer.devices import choose_device
 from trainer.distributed import ALONE, Group
@@ -91,7 +100,8 @@ def _remove_weights(run: RunFolder) -> None:
     """Remove what only a run that goes on would read and what takes most room: the model has its weights."""
     for folder in (CHECKPOINTS_DIR, EXPORT_DIR):
         shutil.rmtree(run.path / folder, ignore_errors=True)
-    (run.path / BEST_FILE).unlink(missing_ok=True)
+    for name in (BEST_FILE, START_FILE):
+        (run.path / name).unlink(missing_ok=True)
 
 
 def _ended_by(error: Exception, run: RunFolder, group: Group) -> RunState:

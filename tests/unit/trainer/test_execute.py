@@ -92,8 +92,10 @@ def test_a_training_without_memory_while_it_is_exported_is_not_told_of_a_batch_s
 def test_weights_are_kept_for_a_run_that_may_go_on_and_for_no_other(
     work: Callable[..., RunFolder], settings: Settings, ends_well: bool
 ) -> None:
+    weights = ("best.safetensors", "start.safetensors")
+
     def train(work: Work) -> str:
-        for name in ("checkpoints/step-1.safetensors", "export/model.onnx", "best.safetensors", "metrics.jsonl"):
+        for name in ("checkpoints/step-1.safetensors", "export/model.onnx", *weights, "metrics.jsonl"):
             (work.run.path / name).parent.mkdir(exist_ok=True)
             (work.run.path / name).touch()
         if not ends_well:
@@ -102,8 +104,9 @@ def test_weights_are_kept_for_a_run_that_may_go_on_and_for_no_other(
 
     run = work(train)
     execute(run, settings)
-    left = {path.name for path in run.path.iterdir()} & {"checkpoints", "export", "best.safetensors", "metrics.jsonl"}
-    assert left == ({"metrics.jsonl"} if ends_well else {"checkpoints", "export", "best.safetensors", "metrics.jsonl"})
+    of_it = {"checkpoints", "export", *weights, "metrics.jsonl"}
+    left = {path.name for path in run.path.iterdir()} & of_it
+    assert left == ({"metrics.jsonl"} if ends_well else of_it)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), OSError(errno.EIO, "Input/output error")])
