@@ -205,7 +205,7 @@ class RunFolder:
     def set_state(self, state: RunState) -> None:
         """Replace the state, and note the change."""
         write_atomically(self.path / STATE_FILE, state.model_dump_json(indent=1) + "\n")
-        self._note(StateChange(time=utc_now(), state=state.state, message=state.message))
+        self._add(HISTORY_FILE, StateChange(time=utc_now(), state=state.state, message=state.message))
 
     def history(self) -> list[StateChange]:
         """Return the changes of state, oldest first."""
@@ -226,6 +226,10 @@ class RunFolder:
         """Return the epochs so far; a line that is being written, or that a crash cut off, is left out."""
         return self._lines(METRICS_FILE, MetricRow)
 
+    def add_metrics(self, row: MetricRow) -> None:
+        """Add an epoch. Raises OSError."""
+        self._add(METRICS_FILE, row)
+
     def ask_to_cancel(self, by: str | None = None) -> None:
         """Leave word that the run shall stop; it does within seconds, with a checkpoint. The history has who asked."""
         is_new = not self.cancel_asked()
@@ -233,7 +237,7 @@ class RunFolder:
         with contextlib.suppress(RunFolderError, OSError):  # the word counts, not the note of it
             if is_new and self.state().state in OPEN_STATES:
                 message = f"Asked by {by}." if by else None
-                self._note(StateChange(time=utc_now(), state=JobState.CANCELLING, message=message))
+                self._add(HISTORY_FILE, StateChange(time=utc_now(), state=JobState.CANCELLING, message=message))
 
     def withdraw_cancel(self) -> None:
         """Take that word back, before the run is resumed."""
@@ -295,10 +299,10 @@ class RunFolder:
                     size += (Path(folder) / name).lstat().st_size
         return size
 
-    def _note(self, change: StateChange) -> None:
-        """Add a line to the history, after a line break where a crash cut the last line off."""
-        line = change.model_dump_json().encode() + b"\n"
-        with (self.path / HISTORY_FILE).open("ab+") as file:
+    def _add(self, name: str, content: BaseModel) -> None:
+        """Add a line to a file, after a line break where a crash or a full disk cut the last line off."""
+        line = content.model_dump_json().encode() + b"\n"
+        with (self.path / name).open("ab+") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 line = line if file.read(1) == b"\n" else b"\n" + line

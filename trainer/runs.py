@@ -180,15 +180,21 @@ def _made_by(runs_dir: Path, run_id: str) -> str:
 def run_hooks(run: RunFolder, stop_asked: Callable[[], bool], show: Callable[[JobProgress], None]) -> Hooks:
     """Return hooks that write progress once a second and with each phase, and look for a wish to stop twice a second.
 
-    While no checkpoint can be written, the state's message says so.
+    While no checkpoint can be written, the state's message says so. Progress that cannot be written stops nothing.
     """
-    last, phase = {"progress": 0.0, "poll": 0.0}, ""
+    last, phase, is_written = {"progress": 0.0, "poll": 0.0}, "", True
 
     def progress(value: JobProgress) -> None:
-        nonlocal phase
+        nonlocal phase, is_written
         if value.phase != phase or time.monotonic() - last["progress"] > PROGRESS_SECONDS:
             phase, last["progress"] = value.phase, time.monotonic()
-            run.set_progress(value)
+            try:
+                run.set_progress(value)
+                is_written = True
+            except OSError as error:
+                if is_written:
+                    log.error("no progress written: %s", error.strerror)
+                is_written = False
             show(value)
 
     def stop() -> bool:

@@ -2,10 +2,7 @@
 
 import errno
 import json
-import resource
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +13,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from shared.schemas.training import TrainSettings
+from tests.unit.trainer.full_disk import no_file_larger_than
 from trainer.checkpoints import KEPT, Position, load_checkpoint, save_checkpoint, save_weights
 from trainer.errors import CheckpointError
 from trainer.optimisation import average_of, build_optimizer
@@ -185,17 +183,6 @@ def test_nothing_is_written_where_there_is_no_room_for_it(tmp_path: Path) -> Non
     with pytest.raises(OSError, match=r"exists|directory"):
         save_checkpoint(in_the_way, POSITION, *make_parts())
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
-
-
-@contextmanager
-def no_file_larger_than(size_bytes: int) -> Iterator[None]:
-    """Have the system refuse to write more to any file, as a full disk would."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_file_that_does_not_fit_is_an_error_of_the_system_and_leaves_what_was_there(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobKind, JobProgress, JobRequest, JobState
+from tests.unit.trainer.full_disk import no_file_larger_than
 from trainer.errors import Stopped
 from trainer.runs import NOT_SAVED, UNEXPECTED, execute
 from trainer.settings import Settings
@@ -129,6 +130,21 @@ def test_a_job_that_is_resumed_forgets_the_speed_and_the_time_left_of_the_last_a
     run.set_progress(JobProgress(phase="training", step=7, steps=9, loss=0.5, images_per_s=80.0, eta_s=60.0))
     execute(run, settings)
     assert told == [JobProgress(phase="loading", step=7, steps=9, loss=0.5)]
+
+
+def test_a_job_goes_on_whose_progress_cannot_be_written(work: Callable[..., RunFolder], settings: Settings) -> None:
+    shown: list[JobProgress] = []
+
+    def train(work: Work) -> str:
+        with no_file_larger_than(10):
+            work.hooks.progress(JobProgress(phase="training"))
+        work.hooks.progress(JobProgress(phase="exporting"))
+        return "full/1"
+
+    run = work(train)
+    assert execute(run, settings, show=shown.append).state == JobState.FINISHED
+    assert [progress.phase for progress in shown] == ["loading", "training", "exporting"]
+    assert run.progress().phase == "exporting"
 
 
 def test_a_job_tells_that_no_checkpoint_can_be_written_until_one_can(

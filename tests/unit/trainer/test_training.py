@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobProgress
 from shared.schemas.training import TrainSettings
 from tests.unit.trainer.dataset_files import pictures, write_zip
+from tests.unit.trainer.full_disk import no_file_larger_than
 from trainer import training
 from trainer.augmentation import step_rng
 from trainer.checkpoints import Position
@@ -285,6 +287,40 @@ def test_a_run_stopped_within_a_validation_that_cannot_save_does_not_say_that_al
     hooks = Hooks(stop_asked=lambda: threading.current_thread() is not threading.main_thread())
     with pytest.raises(Stopped, match="Stopped while validating; no checkpoint could be written"):
         run_once(noise, settings, tmp_path, hooks, nn.Sequential(*small_network(), Waits()))
+
+
+def test_a_disk_that_is_full_for_a_while_costs_a_run_nothing(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    saved: list[bool] = []
+    with ExitStack() as full:
+
+        def progress(progress: JobProgress) -> None:
+            if progress.step == 1:
+                full.enter_context(no_file_larger_than(100))  # less than the row of an epoch
+            elif progress.step == 2 * STEPS_AN_EPOCH + 1:
+                full.close()
+
+        made = run_once(noise, settings, tmp_path, Hooks(progress, saved=saved.append))
+    assert saved == [False, False, True]
+    assert_same_weights(made, reference[1])
+    assert rows_without_time(tmp_path) == rows_without_time(reference[0])
+
+
+def test_a_run_that_cannot_write_its_best_weights_to_the_end_fails_and_goes_on_once_there_is_room(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    with ExitStack() as full:
+
+        def progress(progress: JobProgress) -> None:
+            if progress.step == STEPS_AN_EPOCH + 1:
+                full.enter_context(no_file_larger_than(100))
+
+        with pytest.raises(OSError, match="File too large"):
+            run_once(noise, settings, tmp_path, Hooks(progress))
+    resumed = run_once(noise, settings, tmp_path, network=small_network(seed=99))
+    assert_same_weights(resumed, reference[1])
+    assert rows_without_time(tmp_path) == rows_without_time(reference[0])
 
 
 def test_a_resnet18_stopped_within_an_epoch_ends_with_the_same_weights_too(
