@@ -203,7 +203,9 @@ class RunFolder:
         return self._read(STATE_FILE, RunState)
 
     def set_state(self, state: RunState) -> None:
-        """Replace the state, and note the change."""
+        """Replace the state, and note the change. A file's name in its message need not be UTF-8."""
+        if state.message is not None:
+            state = state.model_copy(update={"message": _in_utf8(state.message)})
         write_atomically(self.path / STATE_FILE, state.model_dump_json(indent=1) + "\n")
         self._add(HISTORY_FILE, StateChange(time=utc_now(), state=state.state, message=state.message))
 
@@ -329,6 +331,11 @@ class RunFolder:
         except ValidationError as error:
             message = f"The file {name} of job {self.id} is damaged, or of another version of Halfface."
             raise RunFolderError(message) from error
+
+
+def _in_utf8(text: str) -> str:
+    """Return a text in which what stands for a file name's bytes that are no UTF-8 is written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _has_finished(path: Path) -> bool:

@@ -5,6 +5,7 @@ A run that was stopped goes on with `python -m trainer resume <run>`.
 
 import argparse
 import contextlib
+import io
 import json
 import logging
 import signal
@@ -262,6 +263,8 @@ def _reopened(runs_dir: Path, run_id: str, data: Path | None) -> RunFolder:
 
 def main() -> int:
     """Do what the command line asks; return the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name may hold what the terminal cannot show
     arguments = _parser().parse_args()
     if getattr(arguments, "data", None):
         arguments.data = arguments.data.expanduser().absolute()  # make gives it with a ~; `.` has no name

@@ -1,12 +1,14 @@
 """What a job that ends early says, and what it says while it goes on; a function stands in for what it does."""
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from shared.errors import DatasetError
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobKind, JobProgress, JobRequest, JobState
 from tests.unit.trainer.full_disk import no_file_larger_than
@@ -115,6 +117,16 @@ def test_an_error_that_nobody_foresaw_is_left_to_the_log(
     error: Exception, work: Callable[..., RunFolder], settings: Settings
 ) -> None:
     assert execute(work(raises(error)), settings).message == UNEXPECTED
+
+
+def test_a_job_that_fails_at_a_file_whose_name_is_no_utf_8_says_so(
+    work: Callable[..., RunFolder], settings: Settings
+) -> None:
+    name = os.fsdecode(b"\xff.png")
+    run = work(raises(DatasetError(f"drawn has 1 images that cannot be read: {name}.")))
+    end = execute(run, settings)
+    assert (end.state, end.message) == (JobState.FAILED, r"drawn has 1 images that cannot be read: \udcff.png.")
+    assert run.history()[-1].message == end.message
 
 
 def test_a_job_that_is_resumed_forgets_the_speed_and_the_time_left_of_the_last_attempt(
