@@ -6,7 +6,7 @@ state.json      queued, running, …; the sentence beside it; the model that it 
 history.jsonl   a line for each change of state; added to
 progress.json   phase, epoch, step, loss, ETA; replaced while it runs
 metrics.jsonl   a line an epoch; added to
-origin.json     which code, arithmetic and machine it began with
+origin.json     which code, arithmetic and machine it began with, and in how many processes
 checkpoints/    everything that a training goes on from; the two newest
 best.safetensors  the weights of the best epoch so far
 start.safetensors  the weights that it started from, where what it makes keeps a share of them
@@ -59,6 +59,7 @@ CANCEL_FILE = "cancel"
 LOG_FILE = "log.txt"
 LOCK_FILE = "lock"
 LEASE_FILE = "lease.json"
+ORIGIN_FILE = "origin.json"
 REPORT_DIR = "report"
 ANSWERS_DIR = "answers"
 HISTORY_FILE = "history.jsonl"
@@ -118,6 +119,12 @@ class RunState(BaseModel):
     model: str | None = None
     started: str | None = None
     ended: str | None = None
+
+
+class RunOrigin(BaseModel):
+    """What others than the model's card read of origin.json."""
+
+    processes: int = 1
 
 
 class RunFolder:
@@ -231,6 +238,13 @@ class RunFolder:
     def add_metrics(self, row: MetricRow) -> None:
         """Add an epoch. Raises OSError."""
         self._add(METRICS_FILE, row)
+
+    def processes(self) -> int:
+        """Return how many processes train it together; 1 if it has not said."""
+        try:
+            return self._read(ORIGIN_FILE, RunOrigin).processes
+        except RunFolderError:
+            return RunOrigin().processes
 
     def ask_to_cancel(self, by: str | None = None) -> None:
         """Leave word that the run shall stop; it does within seconds, with a checkpoint. The history has who asked."""

@@ -50,6 +50,8 @@ class Position(BaseModel):
     scaler: dict[str, int | float] = {}
     """Of a run in float16: the loss's scale and what its growth depends on."""
     config: str = ""
+    processes: int = 1
+    """That train together: each draws what is random for its part of a batch."""
 
     @property
     def is_validated(self) -> bool:

@@ -31,7 +31,7 @@ from shared.run_folder import (
     utc_now,
 )
 from shared.schemas.jobs import OPEN_STATES, TRAINING_KINDS, JobKind, JobState, Phase
-from trainer.memory_advice import memory_advice
+from trainer.advice import memory_advice, resume_command
 from trainer.run_lock import only_one
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def note_death(run: RunFolder) -> None:
     kind = run.request().request.kind
     if deaths.count(place) < MAX_DEATHS:
         path.write_text("\n".join(deaths) + "\n")
-        new, message = JobState.INTERRUPTED, _said_of_death(kind)
+        new, message = JobState.INTERRUPTED, _said_of_death(kind, run)
     else:
         path.unlink(missing_ok=True)
         new, message = JobState.FAILED, _said_of_the_last_death(kind, phase)
@@ -78,7 +78,9 @@ def _kept(run: RunFolder) -> str:
     return f"{newest}+{answers}"
 
 
-def _said_of_death(kind: JobKind) -> str:
+def _said_of_death(kind: JobKind, run: RunFolder) -> str:
+    if (processes := run.processes()) > 1:
+        return f"The training's processes died; it goes on with {resume_command(run.id, processes)}"
     if kind in TRAINING_KINDS:
         return "The training's process died; it goes on from its last checkpoint."
     goes_on = "begins again" if kind == "export" else "goes on with the answers that it has"
@@ -122,7 +124,10 @@ class LostRuns:
             return False
 
     def _requeue_alone(self, run: RunFolder) -> bool:
-        """Return whether the run was queued. Its lock is held meanwhile, and everything is looked at anew."""
+        """Return whether the run was queued. Its lock is held meanwhile, and everything is looked at anew.
+
+        One of several processes is left to who starts as many.
+        """
         with only_one(run, wait_s=0) as alone:
             if not alone or not _may_be_lost(run) or self._is_known(run.id):
                 return False
@@ -131,7 +136,7 @@ class LostRuns:
             if run.cancel_asked():
                 end = {"state": JobState.CANCELLED, "message": None, "ended": utc_now()}
                 run.set_state(run.state().model_copy(update=end))
-            if run.state().state not in OPEN_STATES:
+            if run.state().state not in OPEN_STATES or run.processes() > 1:
                 return False
             enqueue(self._queues, run, first=run.state().state == JobState.INTERRUPTED)
             return True

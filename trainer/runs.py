@@ -25,10 +25,10 @@ from shared.run_folder import (
     utc_now,
 )
 from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobProgress, JobRequest, JobState
+from trainer.advice import memory_advice
 from trainer.devices import choose_device
 from trainer.distributed import ALONE, Group
 from trainer.errors import BaseModelError, Stopped
-from trainer.memory_advice import memory_advice
 from trainer.registration import note_origin
 from trainer.run_lock import only_one
 from trainer.settings import Settings
@@ -42,7 +42,7 @@ NO_MEMORY = ("can't allocate memory", "DefaultCPUAllocator", "Failed to allocate
 """What torch says of it on a CPU, in any of its two ways, and ONNX Runtime."""
 NOT_SAVED = "No checkpoint can be written now: make room on the disk, or a stop loses what came after the last one."
 UNEXPECTED = "Something unexpected went wrong; the log has the details."
-TORN = "Another process of this training died; the run goes on from its last checkpoint."
+TORN = "Another process of this training died; resume it with as many, and it goes on from its last checkpoint."
 RESERVE_BYTES = 1 << 16
 """Held in the run's folder, and given back so that the end can be written on a full disk."""
 
@@ -145,7 +145,7 @@ def _do(run: RunFolder, settings: Settings, hooks: Hooks, group: Group) -> str:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     if group.leads:
-        note_origin(run, device)
+        note_origin(run, device, group.size)
         begun = {"phase": "loading", "images_per_s": None, "eta_s": None}  # those were the last attempt's
         hooks.progress(run.progress().model_copy(update=begun))
     work = Work(run, resolved(run), settings, device, hooks, group)

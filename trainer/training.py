@@ -26,6 +26,7 @@ from shared.probabilities import Logits
 from shared.run_folder import BEST_FILE, CHECKPOINTS_DIR, METRICS_FILE, RunFolder
 from shared.schemas.jobs import JobProgress, MetricRow
 from shared.schemas.training import TrainSettings
+from trainer.advice import resume_command
 from trainer.augmentation import Blend, augment, resized, step_rng, view_mix
 from trainer.checkpoints import Position, load_checkpoint, save_checkpoint, save_weights
 from trainer.data import Dataset
@@ -102,9 +103,14 @@ class Run:
         if position is None:
             self._forget_rows_after(0)
             config = [self.plan.train_on, self.plan.settings.model_dump(), self.data.fingerprint]
-            return Position(config=json.dumps(config))
+            return Position(config=json.dumps(config), processes=self.group.size)
         if not self._is_of_this_run(position.config):
             raise CheckpointError("The settings or the data are not those of the run's checkpoint; start a new run.")
+        if position.processes != self.group.size:
+            raise CheckpointError(
+                f"What is random depends on the number of processes, which is {position.processes} for this run; "
+                f"resume it with as many: {resume_command(self.folder.name, position.processes)}"
+            )
         if position.scaler:
             self.scaler.load_state_dict(position.scaler)
         log.info("resumed at epoch %d, step %d", position.epoch, position.step)
@@ -259,7 +265,7 @@ def train(
 
     Raises:
         Stopped: asked to stop; a checkpoint is written, or the sentence says that it could not be.
-        CheckpointError: the run's checkpoints cannot be read.
+        CheckpointError: the run's checkpoints cannot be read, or are of another run or number of processes.
         DivergedError: the loss is no finite number any more.
         OSError: there was no room for the best weights to the end.
     """

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from shared.preprocessing import InputSpec
-from shared.run_folder import RunFolder
+from shared.run_folder import ORIGIN_FILE, RunFolder
 from shared.schemas.jobs import JobRequest, MetricRow
 from shared.schemas.training import TrainSettings
 from tests.unit.gateway.folders import write_small_model
@@ -18,7 +18,7 @@ from trainer.descriptions import command_of
 from trainer.errors import Stopped
 from trainer.export import ExportSettings
 from trainer.network import build_network
-from trainer.registration import ORIGIN_FILE, Origin, describe_training, note_origin, register
+from trainer.registration import Origin, describe_training, note_origin, register
 from trainer.training import Hooks
 
 FIGURES = [(1.5, 0.50), (1.2, 0.61), (1.1, 0.60), (1.3, 0.61)]
@@ -50,7 +50,7 @@ def test_the_card_names_the_epoch_that_was_kept_by_what_was_selected(
     select: Literal["accuracy", "loss"], epoch: int, tmp_path: Path
 ) -> None:
     run = finished_run(tmp_path, TrainSettings(select=select))
-    note_origin(run, torch.device("cpu"))
+    note_origin(run, torch.device("cpu"), processes=2)
     described = describe_training(run, run.request().request)
     assert described["best_epoch"] == epoch
     assert described["validation_accuracy"] == FIGURES[epoch - 1][1]
@@ -59,15 +59,16 @@ def test_the_card_names_the_epoch_that_was_kept_by_what_was_selected(
 
 def test_the_card_says_on_what_and_in_which_precision_was_trained(tmp_path: Path) -> None:
     run = finished_run(tmp_path, TrainSettings(precision="bf16"))
-    note_origin(run, torch.device("cpu"))
+    note_origin(run, torch.device("cpu"), processes=2)
     described = describe_training(run, run.request().request)
     assert (described["device"], described["precision"], described["layout"]) == ("cpu", "bfloat16", "channels_last")
+    assert described["processes"] == run.processes() == 2
 
 
 def test_what_a_run_began_with_is_not_written_over_where_it_goes_on_elsewhere(tmp_path: Path) -> None:
     run = finished_run(tmp_path, TrainSettings())
     (run.path / ORIGIN_FILE).write_text('{"device": "cuda"}')
-    note_origin(run, torch.device("cpu"))
+    note_origin(run, torch.device("cpu"), processes=2)
     assert json.loads((run.path / ORIGIN_FILE).read_text()) == {"device": "cuda"}
 
 

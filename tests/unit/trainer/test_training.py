@@ -29,6 +29,7 @@ from trainer import training
 from trainer.augmentation import step_rng
 from trainer.checkpoints import Position
 from trainer.data import Dataset, load_dataset
+from trainer.distributed import Group
 from trainer.errors import CheckpointError, DivergedError, Stopped
 from trainer.evaluation import logits_of, torch_forward
 from trainer.network import build_network
@@ -403,6 +404,31 @@ def test_a_checkpoint_from_before_a_setting_was_invented_goes_on(
     position["config"] = json.dumps([train_on, {key: known[key] for key in known if key != "select"}, fingerprint])
     del position["best_loss"], position["scaler"]
     save_file(tensors, path, {**metadata, "position": json.dumps(position)})
+    assert_same_weights(run_once(noise, settings, tmp_path), reference[1])
+
+
+def changed_position(folder: Path, **changes: object) -> None:
+    """Change the position in a run's checkpoints."""
+    for path in (folder / "checkpoints").iterdir():
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+        position = json.loads(metadata["position"]) | changes
+        kept = {key: value for key, value in position.items() if value is not None}
+        save_file(load_file(path), path, {**metadata, "position": json.dumps(kept)})
+
+
+def test_a_run_goes_on_with_as_many_processes_as_it_began_with_and_says_how(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    with pytest.raises(Stopped):
+        run_once(noise, settings, tmp_path, Hooks(stop_asked=stop_after(5)))
+    plan = Plan(settings, "any", len(noise.train))
+    with pytest.raises(CheckpointError, match=f"resume it with as many: python -m trainer resume {tmp_path.name}"):
+        Run(plan, noise, small_network(), CPU, tmp_path, group=Group(0, 2))
+    changed_position(tmp_path, processes=2)
+    with pytest.raises(CheckpointError, match=r"is 2 for this run; .* torchrun --nproc-per-node 2 -m trainer resume"):
+        run_once(noise, settings, tmp_path)
+    changed_position(tmp_path, processes=None)  # as before it was kept
     assert_same_weights(run_once(noise, settings, tmp_path), reference[1])
 
 

@@ -1,4 +1,4 @@
-"""What to do about a job that had too little memory, in words: it depends on the job, and on what it was doing."""
+"""What to do about a job that did not get on, in words. The worker that forks says it too: no numpy, no torch."""
 
 from typing import Final
 
@@ -20,3 +20,9 @@ def memory_advice(kind: JobKind, phase: Phase, smaller: str) -> str:
         smaller: what to choose where the settings of a training are at fault.
     """
     return f"choose a smaller {smaller}" if kind in TRAINING_KINDS and phase not in AFTER_TRAINING else FREE_SOME
+
+
+def resume_command(run_id: str, processes: int) -> str:
+    """Return the command that goes on with a training of so many processes."""
+    start = "python" if processes == 1 else f"torchrun --nproc-per-node {processes}"
+    return f"{start} -m trainer resume {run_id}"
