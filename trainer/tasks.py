@@ -43,7 +43,7 @@ def train_network(work: Work) -> str:
     request = work.request
     data = work.dataset(request.settings.size)
     if request.base_model not in (None, IMAGENET) and not _has_begun(work.run):
-        _require_held_out(work, data)  # one that has begun, perhaps with older code, goes on
+        _require_fit(work, data)  # one that has begun, perhaps with older code, goes on
     torch.manual_seed(request.settings.seed)
     network = network_of(request.settings)
     if request.base_model:
@@ -84,13 +84,19 @@ def _fill_from(base_model: str, network: nn.Module, work: Work) -> None:
             save_weights(kept, network)
 
 
-def _require_held_out(work: Work, data: Dataset) -> None:
-    """Raise BaseModelError if the version to start from has learnt what is to be held out, or left out, now."""
+def _require_fit(work: Work, data: Dataset) -> None:
+    """Raise BaseModelError if the version to start from has another max-pool, which no weight shows, or has learnt what
+    is to be held out, or left out, now."""
     request, base = work.request, work.request.base_model or ""
     try:
         card = read_card(model_path(work.settings.models_dir, base), verify=False)
     except ModelFolderError:
         return  # told where its weights are loaded
+    if (has := card.fixed_by_weights["max_pool"]) != request.settings.max_pool:
+        raise BaseModelError(
+            f"{base} was trained {'with' if has else 'without'} the stem's max-pool; choose that (max_pool) to start "
+            "from it."
+        )
     if card.data.get("fingerprint") != data.fingerprint:
         return
     share, similarity = (card.split[name] for name in SPLIT)
