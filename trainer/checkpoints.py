@@ -8,7 +8,6 @@ is all there is to their state.
 import errno
 import hashlib
 import json
-import math
 import os
 import re
 from pathlib import Path
@@ -64,7 +63,7 @@ class Position(BaseModel):
         by_loss = self.best_loss is None or loss < self.best_loss
         if by_accuracy:
             self.best_accuracy = accuracy
-        if by_loss and math.isfinite(loss):
+        if by_loss:
             self.best_loss = loss
         return by_loss if select == "loss" else by_accuracy
 

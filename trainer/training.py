@@ -266,7 +266,7 @@ def train(
     Raises:
         Stopped: asked to stop; a checkpoint is written, or the sentence says that it could not be.
         CheckpointError: the run's checkpoints cannot be read, or are of another run or number of processes.
-        DivergedError: the loss is no finite number any more.
+        DivergedError: the loss, in training or in validation, is no finite number any more.
         OSError: there was no room for the best weights to the end.
     """
     run, hooks = Run(plan, data, network, device, folder, teacher, group), hooks or Hooks()
@@ -351,9 +351,17 @@ def _validate(run: Run, hooks: Hooks) -> tuple[float, float]:
 
 
 def _judge(run: Run, seconds: float, hooks: Hooks) -> None:
-    """Validate, and note for the next checkpoint the weights, if they are the best so far, and the epoch's row."""
+    """Validate, and note for the next checkpoint the weights, if they are the best so far, and the epoch's row.
+
+    Raises:
+        DivergedError: the averaged weights do not answer with numbers.
+    """
     plan, position, began = run.plan, run.position, hooks.clock()
     loss, validation_accuracy = _validate(run, hooks)
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"The validation loss is no finite number in epoch {position.epoch + 1}; choose a lower learning rate."
+        )
     validation_seconds = hooks.clock() - began
     if position.judge(loss, validation_accuracy, plan.settings.select):
         run.unwritten_best = copy.deepcopy(run.shown()).cpu()

@@ -221,8 +221,6 @@ def test_a_checkpoint_is_tensors_and_json_and_holds_no_pickle(tmp_path: Path) ->
 
 # --- the best epoch --------------------------------------------------------------------------------------------------
 
-NAN = float("nan")
-
 
 @pytest.mark.parametrize(
     ("select", "best"), [("accuracy", [True, False, True, False, False]), ("loss", [True, True, False, False, True])]
@@ -235,18 +233,6 @@ def test_an_epoch_is_the_best_by_accuracy_or_by_loss_and_of_equals_the_first_is(
     judged = [position.judge(loss, accuracy, select) for loss, accuracy in epochs]
     assert judged == best
     assert (position.best_loss, position.best_accuracy) == (1.1, 0.6)
-
-
-def test_a_loss_that_is_no_number_is_the_best_only_where_there_is_no_other() -> None:
-    position = Position()
-    assert [position.judge(loss, 0.5, "loss") for loss in (NAN, NAN, 1.5, NAN, 1.6, 1.4)] == [
-        True,
-        True,
-        True,
-        False,
-        False,
-        True,
-    ]
 
 
 # --- weights alone ---------------------------------------------------------------------------------------------------

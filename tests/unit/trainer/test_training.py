@@ -598,6 +598,21 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(
         run_once(noise, settings, tmp_path, network=network)
 
 
+class Spoilt(nn.Module):
+    """Passes on what it is given, but in a validation nothing that is a number."""
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        return given if self.training else given * float("nan")
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_run_with_a_sentence(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(DivergedError, match="validation loss is no finite number in epoch 1; choose a lower learning"):
+        run_once(noise, settings, tmp_path, network=nn.Sequential(*small_network(), Spoilt()))
+    assert not (tmp_path / "best.safetensors").exists()
+
+
 def test_nothing_is_hidden_before_its_time(settings: TrainSettings) -> None:
     plan = Plan(settings.model_copy(update={"hide_after": 0.5}), "five", 56)
     whole = Plan(settings, "full", 56).mix_at(0)
