@@ -306,6 +306,13 @@ class RunFolder:
             has_report=(self.path / REPORT_DIR).is_dir(),
         )
 
+    def remove_weights(self) -> None:
+        """Remove what only a run that goes on would read and what takes most room: a finished one's model has it."""
+        for folder in (CHECKPOINTS_DIR, EXPORT_DIR):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
+        for name in (BEST_FILE, START_FILE):
+            (self.path / name).unlink(missing_ok=True)
+
     def size_bytes(self) -> int:
         """Return the room that the folder takes."""
         size = 0

@@ -54,6 +54,8 @@ def note_death(run: RunFolder) -> None:
     many lives again.
     """
     state = run.state()
+    if state.state == JobState.FINISHED:
+        run.remove_weights()  # it may have died before it had
     if state.state not in OPEN_STATES:
         return
     path, kept, phase = run.path / DEATHS_FILE, _kept(run), run.progress().phase

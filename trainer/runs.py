@@ -6,7 +6,6 @@ Everything is written to the run's folder, which can be handed to `execute` agai
 import contextlib
 import errno
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,16 +13,7 @@ from pathlib import Path
 import torch
 
 from shared.errors import HalffaceError, RunFolderError
-from shared.run_folder import (
-    BEST_FILE,
-    CHECKPOINTS_DIR,
-    EXPORT_DIR,
-    RESERVE_FILE,
-    START_FILE,
-    RunFolder,
-    RunState,
-    utc_now,
-)
+from shared.run_folder import RESERVE_FILE, RunFolder, RunState, utc_now
 from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobProgress, JobRequest, JobState
 from trainer.advice import memory_advice
 from trainer.devices import choose_device
@@ -70,7 +60,10 @@ def execute(
         The state that it ended in; its message says why where that is not `finished`.
     """
     with only_one(run) as mine:
-        if not mine or run.is_lent() or run.state().state in (JobState.FINISHED, JobState.CANCELLED):
+        if not mine or run.is_lent() or run.state().state == JobState.CANCELLED:
+            return run.state()
+        if run.state().state == JobState.FINISHED:
+            run.remove_weights()  # it may have been killed before it had
             return run.state()
         started = run.state().started or utc_now()
         if run.cancel_asked():
@@ -92,16 +85,8 @@ def execute(
         reserve.unlink(missing_ok=True)
         run.set_state(end.model_copy(update={"started": started, "ended": utc_now()}))
         if end.state == JobState.FINISHED:
-            _remove_weights(run)
+            run.remove_weights()
         return run.state()
-
-
-def _remove_weights(run: RunFolder) -> None:
-    """Remove what only a run that goes on would read and what takes most room: the model has its weights."""
-    for folder in (CHECKPOINTS_DIR, EXPORT_DIR):
-        shutil.rmtree(run.path / folder, ignore_errors=True)
-    for name in (BEST_FILE, START_FILE):
-        (run.path / name).unlink(missing_ok=True)
 
 
 def _ended_by(error: Exception, run: RunFolder, group: Group) -> RunState:

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from shared.errors import DatasetError
-from shared.run_folder import RunFolder
+from shared.run_folder import RunFolder, RunState
 from shared.schemas.jobs import JobKind, JobProgress, JobRequest, JobState
 from tests.unit.trainer.full_disk import no_file_larger_than
 from trainer.errors import Stopped
+from trainer.lost_runs import note_death
 from trainer.runs import NOT_SAVED, UNEXPECTED, execute
 from trainer.settings import Settings
 from trainer.tasks import TASKS
@@ -110,6 +111,21 @@ def test_weights_are_kept_for_a_run_that_may_go_on_and_for_no_other(
     of_it = {"checkpoints", "export", *weights, "metrics.jsonl"}
     left = {path.name for path in run.path.iterdir()} & of_it
     assert left == ({"metrics.jsonl"} if ends_well else of_it)
+
+
+@pytest.mark.parametrize("looked_after", [execute, lambda run, settings: note_death(run)], ids=["again", "dead"])
+def test_weights_that_a_finished_job_was_killed_before_it_removed_go_later(
+    looked_after: Callable[[RunFolder, Settings], object], work: Callable[..., RunFolder], settings: Settings
+) -> None:
+    run = work(raises(AssertionError("it is done")))
+    run.set_state(RunState(state=JobState.FINISHED, model="full/1"))
+    before = {path.name for path in run.path.iterdir()}
+    (run.path / "checkpoints").mkdir()
+    (run.path / "checkpoints" / "step-1.safetensors").touch()
+    (run.path / "best.safetensors").touch()
+    looked_after(run, settings)
+    assert run.state().state == JobState.FINISHED
+    assert {path.name for path in run.path.iterdir()} - {"lock"} == before
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), OSError(errno.EIO, "Input/output error")])
