@@ -49,6 +49,8 @@ class Position(BaseModel):
     scaler: dict[str, int | float] = {}
     """Of a run in float16: the loss's scale and what its growth depends on."""
     config: str = ""
+    division: str = ""
+    """That of the data set, see `trainer.data.Dataset`; older checkpoints do not tell."""
     processes: int = 1
     """That train together: each draws what is random for its part of a batch."""
 

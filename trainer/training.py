@@ -103,9 +103,15 @@ class Run:
         if position is None:
             self._forget_rows_after(0)
             config = [self.plan.train_on, self.plan.settings.model_dump(), self.data.fingerprint]
-            return Position(config=json.dumps(config), processes=self.group.size)
+            return Position(config=json.dumps(config), division=self.data.division, processes=self.group.size)
         if not self._is_of_this_run(position.config):
             raise CheckpointError("The settings or the data are not those of the run's checkpoint; start a new run.")
+        if position.division not in ("", self.data.division):
+            raise CheckpointError(
+                "The data set is divided into training and validation, or ordered, in another way than for the run's "
+                "checkpoint; go on with the version of Halfface and the files that it began with, or start a new run."
+            )
+        position.division = self.data.division
         if position.processes != self.group.size:
             raise CheckpointError(
                 f"What is random depends on the number of processes, which is {position.processes} for this run; "

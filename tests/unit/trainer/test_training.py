@@ -407,6 +407,21 @@ def test_a_checkpoint_from_before_a_setting_was_invented_goes_on(
     assert_same_weights(run_once(noise, settings, tmp_path), reference[1])
 
 
+def test_the_same_images_in_another_order_do_not_go_on_with_an_old_checkpoint(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    with pytest.raises(Stopped):
+        run_once(noise, settings, tmp_path, Hooks(stop_asked=stop_after(5)))
+    images = pictures(per_class=10, tests_per_class=1)
+    renamed = [image._replace(name=f"{len(images) - number:03d}") for number, image in enumerate(images)]
+    other = load_dataset(write_zip(tmp_path / "noise.zip", renamed), size=16, validation_share=0.2)
+    assert other.fingerprint == noise.fingerprint
+    with pytest.raises(CheckpointError, match="ordered, in another way"):
+        run_once(other, settings, tmp_path)
+    changed_position(tmp_path, division=None)  # as before it was kept
+    assert_same_weights(run_once(noise, settings, tmp_path), reference[1])
+
+
 def changed_position(folder: Path, **changes: object) -> None:
     """Change the position in a run's checkpoints."""
     for path in (folder / "checkpoints").iterdir():
