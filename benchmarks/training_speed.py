@@ -134,6 +134,7 @@ def random_dataset(faces: int, settings: TrainSettings) -> Dataset:
         fingerprint="random",
         test_digests=(),
         test_fingerprint="random",
+        division="random",
     )
 
 

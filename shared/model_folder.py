@@ -87,6 +87,11 @@ class Card(BaseModel):
         """The settings of SPLIT, which said how the training split was divided, by name."""
         return self._told(SPLIT)
 
+    @property
+    def for_fine_tuning(self) -> dict[str, Any]:
+        """The settings of FROM_BASE, which a fine-tuning from this version takes where it is not told, by name."""
+        return {**self.split, **self.fixed_by_weights, "size": self.input.size}
+
     def _told(self, names: Sequence[str]) -> dict[str, Any]:
         """Return settings as the training had them; one that the card does not tell had its default."""
         return {name: self.settings.get(name, TrainSettings.model_fields[name].default) for name in names}

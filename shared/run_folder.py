@@ -6,9 +6,10 @@ state.json      queued, running, …; the sentence beside it; the model that it 
 history.jsonl   a line for each change of state; added to
 progress.json   phase, epoch, step, loss, ETA; replaced while it runs
 metrics.jsonl   a line an epoch; added to
-origin.json     which code, arithmetic and machine it began with
+origin.json     which code, arithmetic and machine it began with, and in how many processes
 checkpoints/    everything that a training goes on from; the two newest
 best.safetensors  the weights of the best epoch so far
+start.safetensors  the weights that it started from, where what it makes keeps a share of them
 export/         the version's files, until they are in the models folder
 answers/        what networks answered; may be deleted at any time
 cancel          there if somebody wants it to stop
@@ -58,6 +59,7 @@ CANCEL_FILE = "cancel"
 LOG_FILE = "log.txt"
 LOCK_FILE = "lock"
 LEASE_FILE = "lease.json"
+ORIGIN_FILE = "origin.json"
 REPORT_DIR = "report"
 ANSWERS_DIR = "answers"
 HISTORY_FILE = "history.jsonl"
@@ -67,6 +69,7 @@ CHECKPOINTS = "step-*.safetensors"
 """The files in it; the names of later ones sort behind those of earlier ones."""
 
 BEST_FILE = "best.safetensors"
+START_FILE = "start.safetensors"
 EXPORT_DIR = "export"
 DEATHS_FILE = "deaths"
 RESERVE_FILE = "reserve"
@@ -116,6 +119,12 @@ class RunState(BaseModel):
     model: str | None = None
     started: str | None = None
     ended: str | None = None
+
+
+class RunOrigin(BaseModel):
+    """What others than the model's card read of origin.json."""
+
+    processes: int = 1
 
 
 class RunFolder:
@@ -201,9 +210,11 @@ class RunFolder:
         return self._read(STATE_FILE, RunState)
 
     def set_state(self, state: RunState) -> None:
-        """Replace the state, and note the change."""
+        """Replace the state, and note the change. A file's name in its message need not be UTF-8."""
+        if state.message is not None:
+            state = state.model_copy(update={"message": _in_utf8(state.message)})
         write_atomically(self.path / STATE_FILE, state.model_dump_json(indent=1) + "\n")
-        self._note(StateChange(time=utc_now(), state=state.state, message=state.message))
+        self._add(HISTORY_FILE, StateChange(time=utc_now(), state=state.state, message=state.message))
 
     def history(self) -> list[StateChange]:
         """Return the changes of state, oldest first."""
@@ -224,6 +235,17 @@ class RunFolder:
         """Return the epochs so far; a line that is being written, or that a crash cut off, is left out."""
         return self._lines(METRICS_FILE, MetricRow)
 
+    def add_metrics(self, row: MetricRow) -> None:
+        """Add an epoch. Raises OSError."""
+        self._add(METRICS_FILE, row)
+
+    def processes(self) -> int:
+        """Return how many processes train it together; 1 if it has not said."""
+        try:
+            return self._read(ORIGIN_FILE, RunOrigin).processes
+        except RunFolderError:
+            return RunOrigin().processes
+
     def ask_to_cancel(self, by: str | None = None) -> None:
         """Leave word that the run shall stop; it does within seconds, with a checkpoint. The history has who asked."""
         is_new = not self.cancel_asked()
@@ -231,7 +253,7 @@ class RunFolder:
         with contextlib.suppress(RunFolderError, OSError):  # the word counts, not the note of it
             if is_new and self.state().state in OPEN_STATES:
                 message = f"Asked by {by}." if by else None
-                self._note(StateChange(time=utc_now(), state=JobState.CANCELLING, message=message))
+                self._add(HISTORY_FILE, StateChange(time=utc_now(), state=JobState.CANCELLING, message=message))
 
     def withdraw_cancel(self) -> None:
         """Take that word back, before the run is resumed."""
@@ -284,6 +306,13 @@ class RunFolder:
             has_report=(self.path / REPORT_DIR).is_dir(),
         )
 
+    def remove_weights(self) -> None:
+        """Remove what only a run that goes on would read and what takes most room: a finished one's model has it."""
+        for folder in (CHECKPOINTS_DIR, EXPORT_DIR):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
+        for name in (BEST_FILE, START_FILE):
+            (self.path / name).unlink(missing_ok=True)
+
     def size_bytes(self) -> int:
         """Return the room that the folder takes."""
         size = 0
@@ -293,10 +322,10 @@ class RunFolder:
                     size += (Path(folder) / name).lstat().st_size
         return size
 
-    def _note(self, change: StateChange) -> None:
-        """Add a line to the history, after a line break where a crash cut the last line off."""
-        line = change.model_dump_json().encode() + b"\n"
-        with (self.path / HISTORY_FILE).open("ab+") as file:
+    def _add(self, name: str, content: BaseModel) -> None:
+        """Add a line to a file, after a line break where a crash or a full disk cut the last line off."""
+        line = content.model_dump_json().encode() + b"\n"
+        with (self.path / name).open("ab+") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 line = line if file.read(1) == b"\n" else b"\n" + line
@@ -323,6 +352,11 @@ class RunFolder:
         except ValidationError as error:
             message = f"The file {name} of job {self.id} is damaged, or of another version of Halfface."
             raise RunFolderError(message) from error
+
+
+def _in_utf8(text: str) -> str:
+    """Return a text in which what stands for a file name's bytes that are no UTF-8 is written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _has_finished(path: Path) -> bool:

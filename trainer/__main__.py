@@ -5,6 +5,7 @@ A run that was stopped goes on with `python -m trainer resume <run>`.
 
 import argparse
 import contextlib
+import io
 import json
 import logging
 import signal
@@ -130,13 +131,13 @@ def _request(arguments: argparse.Namespace, models_dir: Path) -> JobRequest:
         "base_model": arguments.base_model,
         "teacher": arguments.teacher,
         "second_teacher": arguments.second_teacher,
-        "settings": _fixed_by(arguments.base_model, models_dir) | _given_settings(arguments),
+        "settings": _given_by(arguments.base_model, models_dir) | _given_settings(arguments),
     }
     return JobRequest.model_validate(asked)  # the kind follows from the base model
 
 
-def _fixed_by(base_model: str | None, models_dir: Path) -> dict[str, Any]:
-    """Return the settings that the version to start from decides; none if it has no card, which the training tells.
+def _given_by(base_model: str | None, models_dir: Path) -> dict[str, Any]:
+    """Return the settings that the version to start from gives; none if it has no card, which the training tells.
 
     What is held out of the training split is among them: it must not have learnt that.
     """
@@ -146,7 +147,7 @@ def _fixed_by(base_model: str | None, models_dir: Path) -> dict[str, Any]:
         card = read_card(model_path(models_dir, base_model), verify=False)
     except ModelFolderError:
         return {}
-    return card.fixed_by_weights | card.split
+    return card.for_fine_tuning
 
 
 def _show(bar: "tqdm[NoReturn]", progress: JobProgress) -> None:
@@ -262,6 +263,8 @@ def _reopened(runs_dir: Path, run_id: str, data: Path | None) -> RunFolder:
 
 def main() -> int:
     """Do what the command line asks; return the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name may hold what the terminal cannot show
     arguments = _parser().parse_args()
     if getattr(arguments, "data", None):
         arguments.data = arguments.data.expanduser().absolute()  # make gives it with a ~; `.` has no name

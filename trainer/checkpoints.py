@@ -8,7 +8,6 @@ is all there is to their state.
 import errno
 import hashlib
 import json
-import math
 import os
 import re
 from pathlib import Path
@@ -50,6 +49,10 @@ class Position(BaseModel):
     scaler: dict[str, int | float] = {}
     """Of a run in float16: the loss's scale and what its growth depends on."""
     config: str = ""
+    division: str = ""
+    """That of the data set, see `trainer.data.Dataset`; older checkpoints do not tell."""
+    processes: int = 1
+    """That train together: each draws what is random for its part of a batch."""
 
     @property
     def is_validated(self) -> bool:
@@ -62,7 +65,7 @@ class Position(BaseModel):
         by_loss = self.best_loss is None or loss < self.best_loss
         if by_accuracy:
             self.best_accuracy = accuracy
-        if by_loss and math.isfinite(loss):
+        if by_loss:
             self.best_loss = loss
         return by_loss if select == "loss" else by_accuracy
 

@@ -5,6 +5,7 @@ label one is kept. The validation part is then taken from the training split by 
 it is the same on every machine and in whatever form the data comes; one that is nearly a training image becomes one.
 """
 
+import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,8 @@ class Dataset:
     fingerprint: str
     test_fingerprint: str
     """That of the test images alone."""
+    division: str
+    """SHA-256 over the images of the training part, in their order, and of the validation part."""
 
     def describe(self) -> dict[str, Any]:
         """Return name, counts and fingerprint, for a model's card."""
@@ -120,7 +123,13 @@ def load_dataset(
         left_out=left_out,
         fingerprint=fingerprint(images),
         test_fingerprint=fingerprint(test),
+        division=_division(train, validation),
     )
+
+
+def _division(*parts: list[FaceImage]) -> str:
+    lines = [f"{number} {image.label} {image.digest}" for number, part in enumerate(parts) for image in part]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 class _Likeness:

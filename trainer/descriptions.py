@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from shared.ensembles import ENSEMBLE_WITH, MIRROR_AVERAGE, SIZE_AVERAGE
 from shared.schemas.jobs import EXPORT_OPTIONS, JobRequest
-from shared.schemas.training import FIXED_BY_WEIGHTS, IMAGENET, SPLIT, TrainSettings
+from shared.schemas.training import FROM_BASE, IMAGENET, TrainSettings
 
 NO_AVERAGE: Final = "no test-time augmentation"
 
@@ -44,7 +44,7 @@ def command_of(request: JobRequest) -> str:
     if request.teacher:  # unsaid, it would not be 0
         settings["distill_weight"] = request.settings.distill_weight
     if request.base_model not in (None, IMAGENET):  # unsaid, they would be those of its start
-        settings |= request.settings.model_dump(include={*FIXED_BY_WEIGHTS, *SPLIT})
+        settings |= request.settings.model_dump(include=set(FROM_BASE))
     return shlex.join([*words, *_options(settings)])
 
 

@@ -6,11 +6,17 @@ machines need a folder that they share.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+PATIENCE: Final = timedelta(hours=24)
+"""How long a process waits for the others. The leader asks teachers for every face, and validates, while the others
+wait: that takes longer than the half hour that PyTorch gives them. One that dies is noticed at once all the same."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +80,9 @@ def join() -> Group:
         return ALONE
     if torch.cuda.is_available():  # gradients travel between the GPUs, the few words that `Group` says do not
         torch.cuda.set_device(dist.get_node_local_rank() % torch.cuda.device_count())
-        dist.init_process_group("cpu:gloo,cuda:nccl")
+        dist.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE)
     else:
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=PATIENCE)
     return Group(dist.get_rank(), dist.get_world_size())
 
 

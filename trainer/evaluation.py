@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,17 @@ from shared.labels import LABELS
 from shared.masking import Hidden
 from shared.preprocessing import InputSpec, prepare
 from shared.probabilities import Forward, Logits, softmax
+
+BATCH_SIZE: Final = 64
+"""Faces of up to 48 x 48 pixels that are read at once; larger batches gain nothing on a CPU."""
+
+
+def batch_size_at(size: int) -> int:
+    """Return how many faces of `size` x `size` pixels to read at once: `BATCH_SIZE`, or as many as have no more pixels.
+
+    A network's memory grows with them, to gigabytes for a batch of large faces that averages double.
+    """
+    return max(1, min(BATCH_SIZE, BATCH_SIZE * 48**2 // size**2))
 
 
 def torch_forward(network: nn.Module, device: torch.device) -> Forward:
@@ -34,12 +45,12 @@ def logits_of(
     hidden: Hidden | Sequence[Hidden],
     spec: InputSpec,
     *,
-    batch_size: int = 256,
+    batch_size: int | None = None,
 ) -> Logits:
-    """Return the logits (N, 7) of `faces`, uint8 (N, H, W), each with its part hidden."""
-    rows = []
-    for start in range(0, len(faces), batch_size):
-        part = slice(start, start + batch_size)
+    """Return the logits (N, 7) of `faces`, uint8 (N, H, W), each with its part hidden; see `batch_size_at`."""
+    rows, step = [], batch_size or batch_size_at(spec.size)
+    for start in range(0, len(faces), step):
+        part = slice(start, start + step)
         rows.append(forward(prepare(faces[part], hidden[part] if isinstance(hidden, list) else hidden, spec)))
     return np.concatenate(rows)
 

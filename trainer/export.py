@@ -33,7 +33,7 @@ from shared.schemas.jobs import Precision
 from trainer.augmentation import view_mix
 from trainer.data import Dataset
 from trainer.errors import ExportError
-from trainer.evaluation import accuracy, logits_of, torch_forward
+from trainer.evaluation import accuracy, batch_size_at, logits_of, torch_forward
 from trainer.onnx_forward import onnx_forward
 from trainer.size_average import SizeAverage, average_sizes, write_small_reader
 from trainer.stopping import unbroken
@@ -220,15 +220,15 @@ def _float_nodes(path: Path, share: float) -> list[str]:
 
 
 class _Calibration(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds training faces, spread over the whole part, one batch at a time."""
+    """Feeds training faces, spread over the whole part, half a batch at a time."""
 
     def __init__(self, data: Dataset, train_on: str, spec: InputSpec) -> None:
         count = min(CALIBRATION_FACES, len(data.train))
         chosen = np.linspace(0, len(data.train) - 1, count).astype(int)
         hidden = view_mix(train_on).fixed(count)
-        faces = data.train.faces[chosen]
+        faces, step = data.train.faces[chosen], max(1, batch_size_at(spec.size) // 2)
         self._batches: Iterator[npt.NDArray[np.float32]] = (
-            prepare(faces[start : start + 32], hidden[start : start + 32], spec) for start in range(0, count, 32)
+            prepare(faces[start : start + step], hidden[start : start + step], spec) for start in range(0, count, step)
         )
 
     def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:

@@ -30,7 +30,8 @@ from shared.run_folder import (
     queue_name,
     utc_now,
 )
-from shared.schemas.jobs import OPEN_STATES, TRAINING_KINDS, JobKind, JobState
+from shared.schemas.jobs import OPEN_STATES, TRAINING_KINDS, JobKind, JobState, Phase
+from trainer.advice import memory_advice, resume_command
 from trainer.run_lock import only_one
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ def note_death(run: RunFolder) -> None:
     many lives again.
     """
     state = run.state()
+    if state.state == JobState.FINISHED:
+        run.remove_weights()  # it may have died before it had
     if state.state not in OPEN_STATES:
         return
     path, kept, phase = run.path / DEATHS_FILE, _kept(run), run.progress().phase
@@ -62,10 +65,10 @@ def note_death(run: RunFolder) -> None:
     kind = run.request().request.kind
     if deaths.count(place) < MAX_DEATHS:
         path.write_text("\n".join(deaths) + "\n")
-        new, message = JobState.INTERRUPTED, _said_of_death(kind)
+        new, message = JobState.INTERRUPTED, _said_of_death(kind, run)
     else:
         path.unlink(missing_ok=True)
-        new, message = JobState.FAILED, _said_of_the_last_death(kind)
+        new, message = JobState.FAILED, _said_of_the_last_death(kind, phase)
     ended = utc_now() if new == JobState.FAILED else state.ended
     run.set_state(state.model_copy(update={"state": new, "message": message, "ended": ended}))
 
@@ -77,18 +80,19 @@ def _kept(run: RunFolder) -> str:
     return f"{newest}+{answers}"
 
 
-def _said_of_death(kind: JobKind) -> str:
+def _said_of_death(kind: JobKind, run: RunFolder) -> str:
+    if (processes := run.processes()) > 1:
+        return f"The training's processes died; it goes on with {resume_command(run.id, processes)}"
     if kind in TRAINING_KINDS:
         return "The training's process died; it goes on from its last checkpoint."
     goes_on = "begins again" if kind == "export" else "goes on with the answers that it has"
     return f"The process of the {_NOUNS[kind]} died; it {goes_on}."
 
 
-def _said_of_the_last_death(kind: JobKind) -> str:
-    advice = "choose a smaller batch size or network" if kind in TRAINING_KINDS else "free some, then resume it"
+def _said_of_the_last_death(kind: JobKind, phase: Phase) -> str:
     return (
         f"The process of the {_NOUNS.get(kind, 'training')} died {MAX_DEATHS} times without getting on, perhaps for "
-        f"want of memory; {advice}."
+        f"want of memory; {memory_advice(kind, phase, 'batch size or network')}."
     )
 
 
@@ -122,7 +126,10 @@ class LostRuns:
             return False
 
     def _requeue_alone(self, run: RunFolder) -> bool:
-        """Return whether the run was queued. Its lock is held meanwhile, and everything is looked at anew."""
+        """Return whether the run was queued. Its lock is held meanwhile, and everything is looked at anew.
+
+        One of several processes is left to who starts as many.
+        """
         with only_one(run, wait_s=0) as alone:
             if not alone or not _may_be_lost(run) or self._is_known(run.id):
                 return False
@@ -131,7 +138,7 @@ class LostRuns:
             if run.cancel_asked():
                 end = {"state": JobState.CANCELLED, "message": None, "ended": utc_now()}
                 run.set_state(run.state().model_copy(update=end))
-            if run.state().state not in OPEN_STATES:
+            if run.state().state not in OPEN_STATES or run.processes() > 1:
                 return False
             enqueue(self._queues, run, first=run.state().state == JobState.INTERRUPTED)
             return True

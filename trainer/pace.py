@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from shared.schemas.jobs import JobProgress
-from trainer.study.answers import BATCH_SIZE
+from trainer.evaluation import BATCH_SIZE
 
 
 class Pace:

@@ -19,7 +19,7 @@ from shared.model_comparison import against_serving
 from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, sha256_of, write_model
 from shared.preprocessing import InputSpec
 from shared.probabilities import Forward
-from shared.run_folder import ANSWERS_DIR, EXPORT_DIR, RunFolder, utc_now
+from shared.run_folder import ANSWERS_DIR, EXPORT_DIR, ORIGIN_FILE, RunFolder, utc_now
 from shared.schemas.jobs import JobProgress, JobRequest, MetricRow
 from shared.self_test import known_logits
 from trainer.augmentation import view_mix
@@ -47,7 +47,6 @@ INTENDED_USE: Final = (
     "picture was found on the web and checked by people, not what a person feels. Not for decisions about people: "
     "hiring, policing, schools, insurance, medicine."
 )
-ORIGIN_FILE: Final = "origin.json"
 FEWEST_FOR_TEMPERATURE: Final = 100
 """Validation images; a network may read each of fewer rightly, and the temperature would make it sure of everything."""
 
@@ -207,8 +206,8 @@ def best_epoch(rows: list[MetricRow], select: Literal["accuracy", "loss"]) -> Me
     return max(rows, key=lambda row: row.validation_accuracy, default=None)
 
 
-def note_origin(run: RunFolder, device: torch.device) -> None:
-    """Write down, at a run's first start, which code, kind of machine and arithmetic it began with."""
+def note_origin(run: RunFolder, device: torch.device, processes: int) -> None:
+    """Write down, at a run's first start, which code, kind of machine, arithmetic and processes it began with."""
     path = run.path / ORIGIN_FILE
     if not path.exists():
         origin = {
@@ -217,5 +216,6 @@ def note_origin(run: RunFolder, device: torch.device) -> None:
             **choose_arithmetic(run.request().request.settings.precision, device).describe(),
             "machine": platform.machine(),
             "cores": os.cpu_count(),
+            "processes": processes,
         }
         write_atomically(path, json.dumps(origin, indent=1) + "\n")

@@ -6,7 +6,6 @@ Everything is written to the run's folder, which can be handed to `execute` agai
 import contextlib
 import errno
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,9 @@ from pathlib import Path
 import torch
 
 from shared.errors import HalffaceError, RunFolderError
-from shared.run_folder import BEST_FILE, CHECKPOINTS_DIR, EXPORT_DIR, RESERVE_FILE, RunFolder, RunState, utc_now
+from shared.run_folder import RESERVE_FILE, RunFolder, RunState, utc_now
 from shared.schemas.jobs import RUN_PREFIX, TRAINING_KINDS, JobProgress, JobRequest, JobState
+from trainer.advice import memory_advice
 from trainer.devices import choose_device
 from trainer.distributed import ALONE, Group
 from trainer.errors import BaseModelError, Stopped
@@ -33,7 +33,7 @@ NO_MEMORY = ("can't allocate memory", "DefaultCPUAllocator", "Failed to allocate
 """What torch says of it on a CPU, in any of its two ways, and ONNX Runtime."""
 NOT_SAVED = "No checkpoint can be written now: make room on the disk, or a stop loses what came after the last one."
 UNEXPECTED = "Something unexpected went wrong; the log has the details."
-TORN = "Another process of this training died; the run goes on from its last checkpoint."
+TORN = "Another process of this training died; resume it with as many, and it goes on from its last checkpoint."
 
 PROGRESS_SECONDS = 1.0
 STOP_POLL_SECONDS = 0.5
@@ -62,7 +62,10 @@ def execute(
         RunFolderError: the folder cannot be written, so it has not begun and its state is as before.
     """
     with only_one(run) as mine:
-        if not mine or run.is_lent() or run.state().state in (JobState.FINISHED, JobState.CANCELLED):
+        if not mine or run.is_lent() or run.state().state == JobState.CANCELLED:
+            return run.state()
+        if run.state().state == JobState.FINISHED:
+            run.remove_weights()  # it may have been killed before it had
             return run.state()
         started = run.state().started or utc_now()
         if run.cancel_asked():
@@ -83,7 +86,7 @@ def execute(
         reserve.unlink(missing_ok=True)
         run.set_state(end.model_copy(update={"started": started, "ended": utc_now()}))
         if end.state == JobState.FINISHED:
-            _remove_weights(run)
+            run.remove_weights()
         return run.state()
 
 
@@ -96,13 +99,6 @@ def _begin(run: RunFolder, reserve: Path, started: str) -> None:
         reserve.unlink(missing_ok=True)
         message = f"Job {run.id} could not begin: its folder {run.path} cannot be written ({error.strerror})."
         raise RunFolderError(f"{message} Make room, or check who may write there.") from error
-
-
-def _remove_weights(run: RunFolder) -> None:
-    """Remove what only a run that goes on would read and what takes most room: the model has its weights."""
-    for folder in (CHECKPOINTS_DIR, EXPORT_DIR):
-        shutil.rmtree(run.path / folder, ignore_errors=True)
-    (run.path / BEST_FILE).unlink(missing_ok=True)
 
 
 def _ended_by(error: Exception, run: RunFolder, group: Group) -> RunState:
@@ -118,8 +114,8 @@ def _said_of(error: Exception, run: RunFolder) -> str:
         return "The disk is full; make room and resume the run, which goes on from its last checkpoint."
     if not _is_want_of_memory(error):
         return UNEXPECTED
-    trains = run.request().request.kind in TRAINING_KINDS
-    return f"The device ran out of memory; {'choose a smaller batch size' if trains else 'free some, then resume it'}."
+    advice = memory_advice(run.request().request.kind, run.progress().phase, "batch size")
+    return f"The device ran out of memory; {advice}."
 
 
 def _is_want_of_memory(error: Exception) -> bool:
@@ -146,7 +142,7 @@ def _do(run: RunFolder, settings: Settings, hooks: Hooks, group: Group) -> str:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     if group.leads:
-        note_origin(run, device)
+        note_origin(run, device, group.size)
         begun = {"phase": "loading", "images_per_s": None, "eta_s": None}  # those were the last attempt's
         hooks.progress(run.progress().model_copy(update=begun))
     work = Work(run, resolved(run), settings, device, hooks, group)
@@ -181,15 +177,21 @@ def _made_by(runs_dir: Path, run_id: str) -> str:
 def run_hooks(run: RunFolder, stop_asked: Callable[[], bool], show: Callable[[JobProgress], None]) -> Hooks:
     """Return hooks that write progress once a second and with each phase, and look for a wish to stop twice a second.
 
-    While no checkpoint can be written, the state's message says so.
+    While no checkpoint can be written, the state's message says so. Progress that cannot be written stops nothing.
     """
-    last, phase = {"progress": 0.0, "poll": 0.0}, ""
+    last, phase, is_written = {"progress": 0.0, "poll": 0.0}, "", True
 
     def progress(value: JobProgress) -> None:
-        nonlocal phase
+        nonlocal phase, is_written
         if value.phase != phase or time.monotonic() - last["progress"] > PROGRESS_SECONDS:
             phase, last["progress"] = value.phase, time.monotonic()
-            run.set_progress(value)
+            try:
+                run.set_progress(value)
+                is_written = True
+            except OSError as error:
+                if is_written:
+                    log.error("no progress written: %s", error.strerror)
+                is_written = False
             show(value)
 
     def stop() -> bool:

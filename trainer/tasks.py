@@ -5,17 +5,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors.torch import load_file
+from torch import nn
 
 from shared.ensembles import ENSEMBLE_WITH, MIRROR_AVERAGE, SIZE_AVERAGE, why_not_together
 from shared.errors import ModelFolderError
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import Card, model_path, read_card
 from shared.preprocessing import InputSpec
-from shared.run_folder import CHECKPOINTS, CHECKPOINTS_DIR, REPORT_DIR
+from shared.run_folder import CHECKPOINTS, CHECKPOINTS_DIR, REPORT_DIR, START_FILE, RunFolder
 from shared.schemas.jobs import JobKind, JobRequest
 from shared.schemas.training import IMAGENET, SPLIT
 from shared.schemas.wire import SLOTS
 from shared.study_answers import STUDY_ANSWERS_FILE, write_answers
+from trainer.checkpoints import save_weights
 from trainer.data import Dataset
 from trainer.descriptions import command_of
 from trainer.errors import BaseModelError
@@ -37,15 +40,14 @@ def train_network(work: Work) -> str:
 
     Of several processes the leader registers; the others return nothing.
     """
-    request, models_dir = work.request, work.settings.models_dir
+    request = work.request
     data = work.dataset(request.settings.size)
-    if request.base_model not in (None, IMAGENET) and not any((work.run.path / CHECKPOINTS_DIR).glob(CHECKPOINTS)):
-        _require_held_out(request, data, models_dir)  # one that has begun, perhaps with older code, goes on
+    if request.base_model not in (None, IMAGENET) and not _has_begun(work.run):
+        _require_fit(work, data)  # one that has begun, perhaps with older code, goes on
     torch.manual_seed(request.settings.seed)
     network = network_of(request.settings)
-    with work.stoppable("fetching the weights to start from"):
-        if request.base_model:
-            load_base(network, request.settings.architecture, request.base_model, models_dir)
+    if request.base_model:
+        _fill_from(request.base_model, network, work)
     teacher = teacher_of(work, data)
     plan = Plan(request.settings, request.view, len(data.train))
     trained = train(plan, data, network, work.device, work.run.path, work.hooks, teacher, work.group)
@@ -61,13 +63,40 @@ def train_network(work: Work) -> str:
     return work.register(origin, data, trained, ExportSettings(threads=work.settings.threads))
 
 
-def _require_held_out(request: JobRequest, data: Dataset, models_dir: Path) -> None:
-    """Raise BaseModelError if the version to start from has learnt what is to be held out, or left out, now."""
-    base = request.base_model or ""
+def _has_begun(run: RunFolder) -> bool:
+    """Return whether the run goes on from a checkpoint."""
+    return any((run.path / CHECKPOINTS_DIR).glob(CHECKPOINTS))
+
+
+def _fill_from(base_model: str, network: nn.Module, work: Work) -> None:
+    """Fill the network with the weights that it starts from, unless a checkpoint is to replace them all.
+
+    They are kept where a `start_share` of them is wanted to the end: what a run goes on from lies in its own folder,
+    and the base may be gone by then.
+    """
+    settings, kept = work.request.settings, work.run.path / START_FILE
+    if settings.start_share and kept.exists():
+        network.load_state_dict(load_file(kept))
+    elif settings.start_share or not _has_begun(work.run):
+        with work.stoppable("fetching the weights to start from"):
+            load_base(network, settings.architecture, base_model, work.settings.models_dir)
+        if settings.start_share and work.group.leads:
+            save_weights(kept, network)
+
+
+def _require_fit(work: Work, data: Dataset) -> None:
+    """Raise BaseModelError if the version to start from has another max-pool, which no weight shows, or has learnt what
+    is to be held out, or left out, now."""
+    request, base = work.request, work.request.base_model or ""
     try:
-        card = read_card(model_path(models_dir, base), verify=False)
+        card = read_card(model_path(work.settings.models_dir, base), verify=False)
     except ModelFolderError:
         return  # told where its weights are loaded
+    if (has := card.fixed_by_weights["max_pool"]) != request.settings.max_pool:
+        raise BaseModelError(
+            f"{base} was trained {'with' if has else 'without'} the stem's max-pool; choose that (max_pool) to start "
+            "from it."
+        )
     if card.data.get("fingerprint") != data.fingerprint:
         return
     share, similarity = (card.split[name] for name in SPLIT)

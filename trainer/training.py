@@ -4,6 +4,7 @@ What is random comes from generators of (seed, step) and (seed, epoch): on a CPU
 interrupted run ends with the same weights, bit for bit, as one that was never stopped.
 """
 
+import copy
 import json
 import logging
 import math
@@ -25,6 +26,7 @@ from shared.probabilities import Logits
 from shared.run_folder import BEST_FILE, CHECKPOINTS_DIR, METRICS_FILE, RunFolder
 from shared.schemas.jobs import JobProgress, MetricRow
 from shared.schemas.training import TrainSettings
+from trainer.advice import resume_command
 from trainer.augmentation import Blend, augment, resized, step_rng, view_mix
 from trainer.checkpoints import Position, load_checkpoint, save_checkpoint, save_weights
 from trainer.data import Dataset
@@ -91,6 +93,8 @@ class Run:
         weights = class_weights(data.train.counts(), device) if plan.settings.class_weights else None
         self.criterion = nn.CrossEntropyLoss(weight=weights, label_smoothing=plan.settings.label_smoothing)
         self.spec = InputSpec(size=plan.settings.size)
+        self.unwritten_best: nn.Module | None = None
+        self.unwritten_rows: list[MetricRow] = []
         self.position = self._resume()
         self.trained = group.wrap(self.network)
 
@@ -99,9 +103,20 @@ class Run:
         if position is None:
             self._forget_rows_after(0)
             config = [self.plan.train_on, self.plan.settings.model_dump(), self.data.fingerprint]
-            return Position(config=json.dumps(config))
+            return Position(config=json.dumps(config), division=self.data.division, processes=self.group.size)
         if not self._is_of_this_run(position.config):
             raise CheckpointError("The settings or the data are not those of the run's checkpoint; start a new run.")
+        if position.division not in ("", self.data.division):
+            raise CheckpointError(
+                "The data set is divided into training and validation, or ordered, in another way than for the run's "
+                "checkpoint; go on with the version of Halfface and the files that it began with, or start a new run."
+            )
+        position.division = self.data.division
+        if position.processes != self.group.size:
+            raise CheckpointError(
+                f"What is random depends on the number of processes, which is {position.processes} for this run; "
+                f"resume it with as many: {resume_command(self.folder.name, position.processes)}"
+            )
         if position.scaler:
             self.scaler.load_state_dict(position.scaler)
         log.info("resumed at epoch %d, step %d", position.epoch, position.step)
@@ -198,12 +213,29 @@ class Run:
         network = self.average.module if settings.ema_decay else self.network
         return between(network, self.start, settings.start_share) if settings.start_share else network
 
+    def write_judged(self) -> None:
+        """Write what validations have told since it could be written last: the best weights, the epochs' rows.
+
+        Raises:
+            OSError: no room or no permission; what is not written yet is kept.
+        """
+        if self.unwritten_best is not None:
+            save_weights(self.folder / BEST_FILE, self.unwritten_best)
+            self.unwritten_best = None
+        while self.unwritten_rows:
+            RunFolder(self.folder).add_metrics(self.unwritten_rows[0])
+            del self.unwritten_rows[0]
+
     def checkpoint(self, hooks: Hooks) -> bool:
-        """Write a checkpoint, and return whether that could be done; if not, the run goes on with the one before."""
+        """Write a checkpoint, after what it knows of validations, and return whether that could be done.
+
+        If not, the run goes on with the one before.
+        """
         if not self.group.leads:
             return True
         self.position.scaler = self.scaler.state_dict()
         try:
+            self.write_judged()
             save_checkpoint(self.folder / CHECKPOINTS_DIR, self.position, self.network, self.average, self.optimizer)
         except OSError as error:
             log.error("no checkpoint written: %s", error.strerror)
@@ -239,8 +271,9 @@ def train(
 
     Raises:
         Stopped: asked to stop; a checkpoint is written, or the sentence says that it could not be.
-        CheckpointError: the run's checkpoints cannot be read.
-        DivergedError: the loss is no finite number any more.
+        CheckpointError: the run's checkpoints cannot be read, or are of another run or number of processes.
+        DivergedError: the loss, in training or in validation, is no finite number any more.
+        OSError: there was no room for the best weights to the end.
     """
     run, hooks = Run(plan, data, network, device, folder, teacher, group), hooks or Hooks()
     (folder / CHECKPOINTS_DIR).mkdir(parents=True, exist_ok=True)
@@ -306,6 +339,8 @@ def _end_of_epoch(run: Run, seconds: float, hooks: Hooks) -> None:
         _judge(run, seconds, hooks)
     position.epoch, position.step_in_epoch, position.seconds = position.epoch + 1, 0, seconds
     run.checkpoint(hooks)
+    if position.epoch == run.plan.settings.epochs:
+        run.write_judged()
     run.group.wait()
 
 
@@ -322,12 +357,20 @@ def _validate(run: Run, hooks: Hooks) -> tuple[float, float]:
 
 
 def _judge(run: Run, seconds: float, hooks: Hooks) -> None:
-    """Validate, keep the weights if they are the best so far, and write the epoch's row."""
+    """Validate, and note for the next checkpoint the weights, if they are the best so far, and the epoch's row.
+
+    Raises:
+        DivergedError: the averaged weights do not answer with numbers.
+    """
     plan, position, began = run.plan, run.position, hooks.clock()
     loss, validation_accuracy = _validate(run, hooks)
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"The validation loss is no finite number in epoch {position.epoch + 1}; choose a lower learning rate."
+        )
     validation_seconds = hooks.clock() - began
     if position.judge(loss, validation_accuracy, plan.settings.select):
-        save_weights(run.folder / BEST_FILE, run.shown())
+        run.unwritten_best = copy.deepcopy(run.shown()).cpu()
     row = MetricRow(
         epoch=position.epoch + 1,
         step=position.step,
@@ -339,6 +382,5 @@ def _judge(run: Run, seconds: float, hooks: Hooks) -> None:
         learning_rate=learning_rate(position.step, plan.steps, plan.settings),
         size=plan.size_at(position.epoch),
     )
-    with (run.folder / METRICS_FILE).open("a") as file:
-        file.write(row.model_dump_json() + "\n")
+    run.unwritten_rows.append(row)
     log.info("epoch %d: loss %.4f, validation accuracy %.4f", row.epoch, row.train_loss, row.validation_accuracy)

@@ -6,11 +6,11 @@ from typing import Any, Final, get_args
 import streamlit as st
 
 from services.frontend import words
-from services.frontend.settings_fields import TEACHING, more_settings, setting, width_from
+from services.frontend.settings_fields import TEACHING, more_settings, setting, size_from, width_from
 from shared.masking import STUDY_VIEWS, View
 from shared.schemas.jobs import JobKind, Precision
 from shared.schemas.models import ModelInfo
-from shared.schemas.training import FIXED_BY_WEIGHTS, IMAGENET, SPLIT, Architecture, TrainOn
+from shared.schemas.training import FIXED_BY_WEIGHTS, FROM_BASE, IMAGENET, Architecture, TrainOn
 from shared.study_plan import FINE_TUNING
 
 SOURCES: Final = {None: "Random weights", IMAGENET: "ImageNet weights (downloaded)"}
@@ -54,7 +54,7 @@ def _fine_tune(models: Sequence[ModelInfo]) -> Fields | None:
         _model_or("Second teacher", NO_TEACHER, others, key=f"second-{key}", what=what) if teacher and others else None
     )
     defaults = {"distill_weight": FINE_TUNING["distill_weight"]} if teacher else {}
-    settings = _settings(defaults, without=(*FIXED_BY_WEIGHTS, *SPLIT, *(() if teacher else TEACHING)), base=base)
+    settings = _settings(defaults, without=(*FROM_BASE, *(() if teacher else TEACHING)), base=base)
     teaching = {"teacher": teacher and teacher.id, "second_teacher": helper and helper.id}
     return {"view": view, "base_model": base.id, **teaching, "settings": settings}
 
@@ -175,9 +175,9 @@ def _average(label: str, words_of: Mapping[bool | None, str], key: str) -> bool 
 def _settings(
     defaults: Mapping[str, Any] | None = None, *, without: Sequence[str] = (), base: ModelInfo | None = None
 ) -> Fields:
-    """Return the settings that are asked for; those that the weights of `base` fix are taken from it."""
+    """Return the settings that are asked for; what the weights of `base` fix is taken from it, its size is offered."""
     values: Fields = {name: getattr(base, name) for name in FIXED_BY_WEIGHTS} if base else {}
-    first, second = st.columns(2)
+    first, second, *third = st.columns(3 if base else 2)
     with first:
         values["epochs"] = setting("epochs")
     with second:
@@ -185,6 +185,9 @@ def _settings(
             values["width"] = width_from(base.width, f"width-{base.id}")
         else:
             values["architecture"] = setting("architecture")
+    if base:
+        with third[0]:
+            values["size"] = size_from(base.size, f"size-{base.id}")
     with st.expander("More settings", icon=":material/tune:"):
         return values | more_settings(defaults or {}, without)
 

@@ -117,6 +117,11 @@ def width_from(lowest: float, key: str) -> float:
     return st.number_input("Width", lowest, highest, lowest, 0.25, "%g", key=key, help=note, persist_state="session")
 
 
+def size_from(size: int, key: str) -> int:
+    """Show the field of the size that a network which starts from one of this size reads, and return its value."""
+    return int(_number("Size", TrainSettings.model_fields["size"], key, size))
+
+
 def _number(label: str, field: FieldInfo, key: str, value: Any) -> Any:
     if field.annotation is float:
         low, high = _bounds(field, SMALLEST)

@@ -13,7 +13,7 @@ from shared.model_folder import Card
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import RUN_PREFIX, STOPPED, TRAINING_KINDS, JobRequest, JobState
 from shared.schemas.training import FIXED_BY_WEIGHTS, FROM_BASE, IMAGENET
-from shared.web import ApiError
+from shared.web import ApiError, parse
 
 TEACHERS: Final = ("teacher", "second_teacher")
 
@@ -46,7 +46,7 @@ class JobChecks:
         try:
             if not named.startswith(RUN_PREFIX):
                 card = self._models.card(named)
-                return {**card.split, **card.fixed_by_weights} if card else {}
+                return card.for_fine_tuning if card else {}
             run = RunFolder.open(self._runs_dir, named.removeprefix(RUN_PREFIX))
             other, made = run.request().request, run.state().model
         except (ModelFolderError, RunFolderError):
@@ -56,11 +56,12 @@ class JobChecks:
         return other.settings.model_dump(include=set(FROM_BASE))
 
     def check(self, asked: JobRequest) -> None:
-        """Return if the request can be done.
+        """Return if the request can be done, with what its base says of it.
 
         Raises:
             ApiError: 422 `invalid` with the field: the data set or a version is missing, broken or does not fit.
         """
+        parse(JobRequest, asked.model_dump())
         self._check_dataset(asked.dataset)
         for field, named in asked.named().items():
             self._check_named(field, named, asked)

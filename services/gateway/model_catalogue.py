@@ -123,6 +123,7 @@ class ModelCatalogue:
             update={
                 "view": card.view,
                 **card.fixed_by_weights,
+                "size": card.input.size,
                 "created": card.created,
                 "metrics": card.metrics,
                 "fingerprint": _text(card.data.get("fingerprint")),

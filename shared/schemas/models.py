@@ -17,6 +17,8 @@ class ModelInfo(Answer):
     architecture: str
     width: float = Field(1.0, description="Share of the architecture's channels that it has.")
     small_stem: bool = Field(False, description="Whether it begins with a 3 x 3 convolution of stride 1.")
+    max_pool: bool = Field(False, description="Whether it keeps the stem's max-pool.")
+    size: int = Field(48, description="Height and width of the faces that it reads, in pixels.")
     created: str
     serves: list[str] = Field(description="The slots that this version serves now.")
     since: dict[str, str] = Field(

@@ -16,9 +16,9 @@ Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet1
 SHAPE: Final = ("max_pool", "width", "small_stem")
 """The settings that say what an architecture's network looks like; a card keeps them with its request."""
 
-FIXED_BY_WEIGHTS: Final = ("architecture", "width", "small_stem")
-"""The settings that a fine-tuning shares with the version that it starts from, or its weights would not fit; only the
-width may be greater, see `trainer.widening`."""
+FIXED_BY_WEIGHTS: Final = ("architecture", *SHAPE)
+"""The settings that a fine-tuning shares with the version that it starts from, or its weights would not fit, or behind
+another max-pool mean nothing; only the width may be greater, see `trainer.widening`."""
 
 TAUGHT_SHARE: Final = 0.7
 """The `distill_weight` of a training that has a teacher and gives none."""
@@ -27,7 +27,7 @@ SPLIT: Final = ("validation_share", "duplicate_similarity")
 """The settings that say how the training split is divided. A fine-tuning takes them from the version that it starts
 from where it is not told: on the same data it would else be validated on images that this one has learnt."""
 
-FROM_BASE: Final = (*SPLIT, *FIXED_BY_WEIGHTS)
+FROM_BASE: Final = (*SPLIT, *FIXED_BY_WEIGHTS, "size")
 """What a fine-tuning takes from the version that it starts from, where it is not told."""
 
 

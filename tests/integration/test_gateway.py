@@ -538,7 +538,7 @@ def test_the_document_tells_what_a_field_may_be_and_what_is_assumed_without_it(g
         return found
 
     asked, settings = fields_of("JobRequest"), fields_of("TrainSettings")
-    for open_one in (asked["kind"], asked["settings"], settings["distill_weight"], settings["width"]):
+    for open_one in (asked["kind"], asked["settings"], settings["distill_weight"], settings["width"], settings["size"]):
         assert "default" not in open_one  # left out, it is what a base version or a teacher makes of it
     assert settings["epochs"]["default"] == 20
     slot, worth = fields_of("ModelChange")["slot"], fields_of("Face")["worth"]

@@ -6,6 +6,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
+import torch
 from redis import Redis
 from rq import Queue
 from rq.job import Job, JobStatus
@@ -16,6 +17,7 @@ from shared.schemas.jobs import JobRequest, JobState
 from tests.integration.rooms import Rooms, make_old
 from trainer import lost_runs
 from trainer.lost_runs import LostRuns, enqueue
+from trainer.registration import note_origin
 from trainer.run_lock import only_one
 
 LOOKERS = 3
@@ -102,6 +104,17 @@ def test_a_run_that_a_worker_has_just_taken_is_left_alone_before_and_after_its_p
     assert finder.requeue() == [], "when it was taken before counts no more"
     monkeypatch.setattr(lost_runs, "SETTLE_SECONDS", 0)
     assert finder.requeue() == [run.id], "the worker that took it died before it had a process"
+
+
+def test_a_run_of_several_processes_is_not_queued_but_says_what_became_of_it(rooms: Rooms) -> None:
+    runs = [make_run(rooms, f"{index}-together", JobState.RUNNING) for index in range(2)]
+    for run in runs:
+        note_origin(run, torch.device("cpu"), processes=2)
+        make_old(run)
+    runs[1].ask_to_cancel()
+    assert LostRuns(rooms.runs, rooms.queues).requeue() == []
+    assert [run.state().state for run in runs] == [JobState.INTERRUPTED, JobState.CANCELLED]
+    assert f"torchrun --nproc-per-node 2 -m trainer resume {runs[0].id}" in (runs[0].state().message or "")
 
 
 def test_a_run_that_is_queued_by_the_gateway_after_its_parts_finished_is_not_queued_by_a_worker_too(

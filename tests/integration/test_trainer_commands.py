@@ -82,17 +82,21 @@ def test_a_version_from_which_one_fine_tunes_gives_the_start(
     assert {card.view for _, card in list_models(trainer.models)} == {"five", "left"}  # type: ignore[union-attr]
 
 
-def test_a_fine_tuning_has_the_width_and_the_stem_of_what_it_starts_from(
+def test_a_fine_tuning_has_the_shape_and_the_size_of_what_it_starts_from(
     trainer: Commands, drawn_dataset: Path
 ) -> None:
-    words = ("train", "--data", str(drawn_dataset), "--epochs", "1", "--size", "16", "--batch-size", "32")
-    shape = {"architecture": "resnet18", "width": 0.25, "small_stem": True}
-    assert trainer(*words, "--name", "narrow", "--width", "0.25", "--small-stem").returncode == 0
+    words = ("train", "--data", str(drawn_dataset), "--epochs", "1", "--batch-size", "32")
+    shape = {"architecture": "resnet18", "max_pool": True, "width": 0.25, "small_stem": True}
+    made = trainer(*words, "--name", "narrow", "--width", "0.25", "--small-stem", "--max-pool", "--size", "16")
+    assert made.returncode == 0, made.stderr
     ((version, _),) = list_models(trainer.models)
     done = trainer(*words, "--name", "second", "--base-model", version)
     assert done.returncode == 0, done.stderr
     cards = dict(list_models(trainer.models)).values()
     assert [card.fixed_by_weights for card in cards] == [shape, shape]  # type: ignore[union-attr]
+    assert {card.input.size for card in cards} == {16}  # type: ignore[union-attr]
+    refused = trainer(*words, "--base-model", version, "--no-max-pool")
+    assert f"{version} was trained with the stem's max-pool; choose that" in refused.stdout
     done = trainer(*words, "--name", "third", "--base-model", version, "--width", "0.5")
     assert done.returncode == 0, done.stderr
     (wider,) = [card for _, card in list_models(trainer.models) if card and card.name == "third"]

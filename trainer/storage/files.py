@@ -13,6 +13,7 @@ from shared.run_folder import (
     LOCK_FILE,
     REQUEST_FILE,
     RESERVE_FILE,
+    START_FILE,
     STATE_FILE,
 )
 
@@ -34,8 +35,8 @@ def is_checkpoint(name: str) -> bool:
 
 
 def is_weights(name: str) -> bool:
-    """Return whether a file is large: a checkpoint, or the best weights, which belong together."""
-    return is_checkpoint(name) or name == BEST_FILE
+    """Return whether a file is large: a checkpoint, or the best weights or the first ones, which belong with it."""
+    return is_checkpoint(name) or name in (BEST_FILE, START_FILE)
 
 
 def reached(names: Iterable[str]) -> str:
@@ -46,8 +47,8 @@ def reached(names: Iterable[str]) -> str:
 def in_order(names: Iterable[str]) -> list[str]:
     """Return names in the order in which to bring them.
 
-    Small files; the best weights, then the checkpoints that know how good these are, the newest first; the state, that
-    speaks of all this; the request, without which a folder is no run.
+    Small files; the best weights and the first ones, then the checkpoints that know how good the best are, the newest
+    first; the state, that speaks of all this; the request, without which a folder is no run.
     """
     return sorted(sorted(names, reverse=True), key=_rank)
 
@@ -55,7 +56,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 def _rank(name: str) -> int:
     if is_checkpoint(name):
         return 2
-    return {BEST_FILE: 1, STATE_FILE: 3, REQUEST_FILE: 4}.get(name, 0)
+    return {BEST_FILE: 1, START_FILE: 1, STATE_FILE: 3, REQUEST_FILE: 4}.get(name, 0)
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:

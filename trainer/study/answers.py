@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,6 @@ from shared.self_test import check
 from shared.shapley import COALITIONS, hidden_of
 from trainer.evaluation import logits_of
 from trainer.onnx_forward import onnx_forward
-
-BATCH_SIZE: Final = 64
-"""Faces that are read at once; larger batches gain nothing on a CPU."""
 
 Faces = npt.NDArray[np.uint8]
 Tell = Callable[[int], None]
@@ -127,7 +124,7 @@ class Answers:
             self._tell(len(batch))
             return network.forward(batch)
 
-        answer = logits_of(forward, faces, hidden, network.input, batch_size=BATCH_SIZE)
+        answer = logits_of(forward, faces, hidden, network.input)
         buffer = io.BytesIO()
         np.save(buffer, answer, allow_pickle=False)
         write_atomically(path, buffer.getvalue())

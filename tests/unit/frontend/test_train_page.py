@@ -14,7 +14,7 @@ from services.frontend.training_form import SettingsError, checked_settings
 from shared.masking import STUDY_VIEWS
 from shared.schemas.datasets import DatasetList
 from shared.schemas.jobs import JobDetail, JobProgress, JobRequest, JobState
-from shared.schemas.training import FIXED_BY_WEIGHTS, SPLIT, TrainSettings
+from shared.schemas.training import FROM_BASE, SPLIT, TrainSettings
 
 from .answers import a_data_set, a_job, a_model, epochs
 from .opened import open_page, says
@@ -58,14 +58,15 @@ def test_a_training_can_start_from_imagenet_weights(gateway: SmallGateway):
     assert gateway.jobs_asked[0].base_model == "imagenet"
 
 
-def test_a_base_model_brings_its_own_architecture_width_and_stem(gateway: SmallGateway):
-    gateway.models.models[0] = a_model().model_copy(update={"width": 0.5, "small_stem": True})
+def test_a_base_model_brings_its_own_architecture_width_stem_and_size(gateway: SmallGateway):
+    shape = {"width": 0.5, "small_stem": True, "max_pool": True, "size": 64}
+    gateway.models.models[0] = a_model().model_copy(update=shape)
     page = open_kind("fine-tune")
     press(page, "Start fine-tuning")
     asked = gateway.jobs_asked[0]
     assert (asked.kind, asked.base_model, asked.teacher) == ("fine-tune", "first/1", None)
     assert asked.settings.architecture == a_model().architecture
-    assert (asked.settings.width, asked.settings.small_stem) == (0.5, True)
+    assert asked.settings.model_dump(include=set(shape)) == shape
     assert asked.settings.distill_weight == 0
     assert not asked.settings.model_fields_set & {*SPLIT}  # left to the gateway, which knows what the base held out
 
@@ -78,6 +79,13 @@ def test_a_version_may_be_widened_and_not_narrowed(gateway: SmallGateway):
     width.set_value(0.75)
     press(page, "Start fine-tuning")
     assert gateway.jobs_asked[0].settings.width == 0.75
+
+
+def test_a_fine_tuning_may_read_faces_of_another_size(gateway: SmallGateway):
+    page = open_kind("fine-tune")
+    page.number_input(key="size-first/1").set_value(64)
+    press(page, "Start fine-tuning")
+    assert gateway.jobs_asked[0].settings.size == 64
 
 
 def test_a_whole_face_base_teaches_where_the_view_hides_something(gateway: SmallGateway):
@@ -181,7 +189,7 @@ def test_every_setting_has_a_field(gateway: SmallGateway):
     page.selectbox(key="view").set_value("upper").run()
     shown = {field.key for kind in (page.number_input, page.toggle, page.selectbox) for field in kind}
     hidden = {f"setting-{name}" for name in TrainSettings.model_fields} - shown
-    assert hidden == {f"setting-{name}" for name in (*FIXED_BY_WEIGHTS, *SPLIT)}
+    assert hidden == {f"setting-{name}" for name in FROM_BASE}
     assert set(grouped_fields()) == {"Network", "Learning", "Hiding", "Augmentation", "Teaching", "Run"}
     assert not {name for names in grouped_fields().values() for name in names} & set(IN_FRONT)
 

@@ -270,11 +270,12 @@ def test_a_base_that_an_export_or_a_finished_run_makes_has_the_architecture_of_i
 
 
 def test_a_fine_tuning_may_not_ask_for_less_width_or_another_stem_than_its_starts(runs: Runs, folder: Path) -> None:
-    shape = {"width": 0.5, "small_stem": True}
+    shape = {"width": 0.5, "small_stem": True, "max_pool": True}
     write_small_model(folder / "models", "3", training={"request": {"settings": shape}})
     training, _ = runs.start(ASKED.model_copy(update={"settings": TrainSettings(**shape)}))
     for base in ("first/3", f"run:{training.id}"):
-        for settings, field in (({"width": 0.25}, "width"), ({"small_stem": False}, "small_stem")):
+        others = ({"width": 0.25}, "width"), ({"small_stem": False}, "small_stem"), ({"max_pool": False}, "max_pool")
+        for settings, field in others:
             with pytest.raises(ApiError, match="choose that to start from it") as refused:
                 runs.start(a_fine_tuning(base, settings))
             assert (refused.value.status, refused.value.field) == (422, f"settings.{field}")
@@ -282,8 +283,9 @@ def test_a_fine_tuning_may_not_ask_for_less_width_or_another_stem_than_its_start
 
 
 def test_a_fine_tuning_takes_shape_and_split_of_its_start_unless_it_says_otherwise(runs: Runs, folder: Path) -> None:
-    split = {"validation_share": 0.06, "duplicate_similarity": 0.95, "width": 0.5, "small_stem": True}
-    write_small_model(folder / "models", "3", training={"request": {"settings": split}})
+    split = {"validation_share": 0.06, "duplicate_similarity": 0.95}
+    split |= {"width": 0.5, "small_stem": True, "max_pool": True, "size": 64}
+    write_small_model(folder / "models", "3", input=InputSpec(size=64), training={"request": {"settings": split}})
     training, _ = runs.start(ASKED.model_copy(update={"settings": TrainSettings(**split)}))
     export, _ = runs.start(JobRequest(kind="export", dataset="faces.zip", model="first/3"))
     for base in ("first/3", f"run:{training.id}", f"run:{export.id}"):
@@ -292,6 +294,15 @@ def test_a_fine_tuning_takes_shape_and_split_of_its_start_unless_it_says_otherwi
         assert runs.start(a_fine_tuning(base, {})) == (job, False)
         other, _ = runs.start(a_fine_tuning(base, {"validation_share": 0.03}))
         assert (other.request.settings.validation_share, other.request.settings.duplicate_similarity) == (0.03, 0.95)
+        assert runs.start(a_fine_tuning(base, {"size": 96}))[0].request.settings.size == 96
+
+
+def test_a_fine_tuning_may_not_begin_above_the_size_of_its_start(runs: Runs, folder: Path) -> None:
+    write_small_model(folder / "models", "3", input=InputSpec(size=32))
+    with pytest.raises(ApiError, match="must be at most size, which is 32") as refused:
+        runs.start(a_fine_tuning("first/3", {"grow_from": 40}))
+    assert (refused.value.status, refused.value.field) == (422, "settings.grow_from")
+    assert runs.start(a_fine_tuning("first/3", {"grow_from": 40, "size": 48}))[1]
 
 
 def test_a_key_is_its_jobs_whatever_became_of_the_version_that_completed_its_request(runs: Runs, folder: Path) -> None:

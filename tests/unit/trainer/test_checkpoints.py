@@ -2,10 +2,7 @@
 
 import errno
 import json
-import resource
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +13,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from shared.schemas.training import TrainSettings
+from tests.unit.trainer.full_disk import no_file_larger_than
 from trainer.checkpoints import KEPT, Position, load_checkpoint, save_checkpoint, save_weights
 from trainer.errors import CheckpointError
 from trainer.optimisation import average_of, build_optimizer
@@ -187,17 +185,6 @@ def test_nothing_is_written_where_there_is_no_room_for_it(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
 
 
-@contextmanager
-def no_file_larger_than(size_bytes: int) -> Iterator[None]:
-    """Have the system refuse to write more to any file, as a full disk would."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_file_that_does_not_fit_is_an_error_of_the_system_and_leaves_what_was_there(tmp_path: Path) -> None:
     parts = make_parts()
     save_checkpoint(tmp_path, Position(step=1), *parts)
@@ -234,8 +221,6 @@ def test_a_checkpoint_is_tensors_and_json_and_holds_no_pickle(tmp_path: Path) ->
 
 # --- the best epoch --------------------------------------------------------------------------------------------------
 
-NAN = float("nan")
-
 
 @pytest.mark.parametrize(
     ("select", "best"), [("accuracy", [True, False, True, False, False]), ("loss", [True, True, False, False, True])]
@@ -248,18 +233,6 @@ def test_an_epoch_is_the_best_by_accuracy_or_by_loss_and_of_equals_the_first_is(
     judged = [position.judge(loss, accuracy, select) for loss, accuracy in epochs]
     assert judged == best
     assert (position.best_loss, position.best_accuracy) == (1.1, 0.6)
-
-
-def test_a_loss_that_is_no_number_is_the_best_only_where_there_is_no_other() -> None:
-    position = Position()
-    assert [position.judge(loss, 0.5, "loss") for loss in (NAN, NAN, 1.5, NAN, 1.6, 1.4)] == [
-        True,
-        True,
-        True,
-        False,
-        False,
-        True,
-    ]
 
 
 # --- weights alone ---------------------------------------------------------------------------------------------------

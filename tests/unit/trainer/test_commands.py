@@ -3,6 +3,7 @@
 A function stands in for the training: it ends when it is asked to, or at once.
 """
 
+import io
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.errors import DatasetError
 from shared.run_folder import LEASE_FILE, RunFolder, RunState
 from shared.schemas.jobs import JobRequest, JobState
 from shared.study_plan import create_study
@@ -90,6 +92,19 @@ def test_a_job_that_another_process_does_is_not_resumed_and_goes_on_to_be_cancel
         other.communicate(b"\n")
     assert f"Another process, such as a worker, does job {run.id}; wait" in capsys.readouterr().err
     assert run.cancel_asked()
+
+
+def test_a_sentence_that_the_terminal_cannot_show_is_written_out(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(work: Work) -> str:
+        raise DatasetError("drawn has 1 images that cannot be read: \u00e9\udcff.png.")
+
+    monkeypatch.setitem(TASKS, "train", fail)
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii", write_through=True))
+    assert resume(run, monkeypatch) == 1
+    assert rb"cannot be read: \xe9\udcff.png." in shown.getvalue()
 
 
 def test_a_job_that_another_machine_does_is_not_resumed(

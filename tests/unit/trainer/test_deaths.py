@@ -86,6 +86,24 @@ def test_what_is_said_of_a_death_fits_the_kind_of_job(kind: JobKind, tmp_path: P
     assert f"died {MAX_DEATHS} times" in said[-1]
 
 
+@pytest.mark.parametrize(
+    ("phase", "advice"),
+    [
+        ("loading", "choose a smaller batch size or network."),
+        ("training", "choose a smaller batch size or network."),
+        ("exporting", "free some, then resume it."),
+        ("evaluating", "free some, then resume it."),
+    ],
+)
+def test_a_training_that_dies_when_it_has_trained_is_not_told_of_a_batch_size(
+    phase: Phase, advice: str, run: RunFolder
+) -> None:
+    run.set_progress(JobProgress(phase=phase))
+    for _ in range(MAX_DEATHS):
+        die(run, saved_step=8)
+    assert (run.state().message or "").endswith(advice)
+
+
 def test_a_run_that_has_ended_does_not_die(run: RunFolder) -> None:
     run.set_state(RunState(state=JobState.FINISHED, model="full/1"))
     note_death(run)

@@ -134,6 +134,13 @@ def test_each_face_is_seen_with_its_part_hidden(
     assert np.array_equal(np.concatenate(seen.batches), prepare(faces, hidden, spec))
 
 
+@pytest.mark.parametrize(("size", "together"), [(16, 64), (48, 64), (96, 16), (224, 2)])
+def test_fewer_of_large_faces_are_read_at_once(size: int, together: int, faces: npt.NDArray[np.uint8]) -> None:
+    seen = Seen()
+    assert logits_of(seen, np.tile(faces, (6, 1, 1)), View.FULL, InputSpec(size=size)).shape == (66, 7)
+    assert max(len(batch) for batch in seen.batches) == together
+
+
 def test_a_network_answers_alike_in_any_batch_size_and_is_left_in_eval_mode(faces: npt.NDArray[np.uint8]) -> None:
     torch.manual_seed(0)
     network, spec = build_network("resnet18"), InputSpec(size=16)

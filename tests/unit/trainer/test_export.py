@@ -208,6 +208,27 @@ def test_int8_keeps_to_seven_bits_for_as_many_convolutions_as_asked_and_takes_an
         assert onnx_forward(path, threads=1)(prepare(faces, View.LEFT, spec)).shape == (batch, 7)
 
 
+class Counting(nn.Module):
+    """Answers 0 to all, and notes how many faces it was shown at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[int] = []
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        self.shown.append(len(faces))
+        return torch.zeros(len(faces), 7)
+
+
+def test_a_file_for_large_faces_is_made_with_no_more_memory_than_one_for_small_ones(drawn_data: Dataset) -> None:
+    network, large = Counting(), InputSpec(size=96)
+    export._Check(network, large, drawn_data, "full", threads=1)
+    calibrating = export._Calibration(drawn_data, "full", large).get_next()
+    assert max(network.shown) == 16
+    assert calibrating is not None
+    assert len(calibrating["input"]) == 8
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 

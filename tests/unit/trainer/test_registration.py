@@ -12,7 +12,7 @@ from shared.labels import LABELS
 from shared.masking import View
 from shared.preprocessing import InputSpec, prepare
 from shared.probabilities import Forward
-from shared.run_folder import RunFolder
+from shared.run_folder import ORIGIN_FILE, RunFolder
 from shared.schemas.jobs import JobRequest, MetricRow
 from shared.schemas.training import TrainSettings
 from tests.unit.gateway.folders import write_small_model
@@ -25,7 +25,6 @@ from trainer.evaluation import logits_of
 from trainer.export import ExportSettings
 from trainer.network import build_network
 from trainer.registration import (
-    ORIGIN_FILE,
     ExportedFile,
     Origin,
     _temperature,
@@ -66,7 +65,7 @@ def test_the_card_names_the_epoch_that_was_kept_by_what_was_selected(
     select: Literal["accuracy", "loss"], epoch: int, tmp_path: Path
 ) -> None:
     run = finished_run(tmp_path, TrainSettings(select=select))
-    note_origin(run, torch.device("cpu"))
+    note_origin(run, torch.device("cpu"), processes=2)
     described = describe_training(run, run.request().request)
     assert described["best_epoch"] == epoch
     assert described["validation_accuracy"] == FIGURES[epoch - 1][1]
@@ -75,15 +74,16 @@ def test_the_card_names_the_epoch_that_was_kept_by_what_was_selected(
 
 def test_the_card_says_on_what_and_in_which_precision_was_trained(tmp_path: Path) -> None:
     run = finished_run(tmp_path, TrainSettings(precision="bf16"))
-    note_origin(run, torch.device("cpu"))
+    note_origin(run, torch.device("cpu"), processes=2)
     described = describe_training(run, run.request().request)
     assert (described["device"], described["precision"], described["layout"]) == ("cpu", "bfloat16", "channels_last")
+    assert described["processes"] == run.processes() == 2
 
 
 def test_what_a_run_began_with_is_not_written_over_where_it_goes_on_elsewhere(tmp_path: Path) -> None:
     run = finished_run(tmp_path, TrainSettings())
     (run.path / ORIGIN_FILE).write_text('{"device": "cuda"}')
-    note_origin(run, torch.device("cpu"))
+    note_origin(run, torch.device("cpu"), processes=2)
     assert json.loads((run.path / ORIGIN_FILE).read_text()) == {"device": "cuda"}
 
 

@@ -1,6 +1,7 @@
 """A job is left within seconds in any phase, goes on from what it had, and tells how far it is."""
 
 import json
+import shutil
 import time
 from itertools import groupby
 from pathlib import Path
@@ -14,21 +15,23 @@ from torch import Tensor, nn
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import CARD_FILE, WEIGHTS_FILE, Card, list_models, model_path, read_card
 from shared.probabilities import Logits
-from shared.run_folder import RunFolder
+from shared.run_folder import START_FILE, RunFolder
 from shared.schemas.jobs import JobProgress, JobRequest, JobState, StateChange
 from shared.schemas.training import TrainSettings
 from trainer import export, registration, runs, tasks, teaching
-from trainer.data import load_dataset
-from trainer.evaluation import logits_of
+from trainer.data import Dataset, load_dataset
+from trainer.evaluation import BATCH_SIZE, logits_of
 from trainer.network import MeanOf
 from trainer.onnx_forward import onnx_forward
 from trainer.pace import Pace
+from trainer.registration import Origin
 from trainer.runs import execute
 from trainer.settings import Settings
-from trainer.study.answers import BATCH_SIZE, open_reader
+from trainer.study.answers import open_reader
 from trainer.study.calibration import fit_temperature
 from trainer.study.protocol import describe
 from trainer.training import train
+from trainer.work import Work
 
 
 def settings_in(folder: Path, data: Path) -> Settings:
@@ -84,6 +87,44 @@ def test_a_job_is_left_while_weights_are_fetched_from_a_server_that_sends_nothin
     end = execute(run, settings)
     assert end.state == JobState.CANCELLED
     assert "Stopped while fetching the weights" in (end.message or "")
+
+
+@pytest.mark.parametrize("start_share", [0.0, 0.5])
+def test_a_fine_tuning_that_has_begun_goes_on_without_what_it_started_from(
+    start_share: float, models_dir: Path, drawn_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has learnt is looked at in place of the file that it would export."""
+    monkeypatch.setattr(runs, "STOP_POLL_SECONDS", 0)
+    made: list[dict[str, Tensor]] = []
+
+    def look(work: Work, origin: Origin, data: Dataset, network: nn.Module, *more: Any) -> str:
+        made.append(network.state_dict())
+        return "five/1"
+
+    monkeypatch.setattr(Work, "register", look)
+    settings = settings_in(tmp_path, drawn_dataset)
+    shutil.copytree(models_dir, settings.models_dir)
+    ((base, card),) = list_models(models_dir)
+    asked = {"epochs": 2, "start_share": start_share, **card.fixed_by_weights, **card.split}  # type: ignore[union-attr]
+    request = JobRequest(
+        kind="fine-tune",
+        dataset=drawn_dataset.name,
+        base_model=base,
+        settings=TrainSettings(size=32, batch_size=16, precision="fp32", **asked),
+    )
+    undisturbed, begun, old = (RunFolder.create(settings.runs_dir, request) for _ in range(3))
+    assert execute(undisturbed, settings).state == JobState.FINISHED
+    for run in (begun, old):
+        stopped = execute(run, settings, lambda run=run: run.progress().phase == "training")
+        assert stopped.state == JobState.INTERRUPTED
+    (old.path / START_FILE).unlink(missing_ok=True)  # before it was kept, the base was there to the end
+    assert execute(old, settings).state == JobState.FINISHED
+    shutil.rmtree(settings.models_dir)
+    end = execute(begun, settings)
+    assert end.state == JobState.FINISHED, end.message
+    for other in made[1:]:
+        assert all(torch.equal(value, other[key]) for key, value in made[0].items())
+    assert len(made) == 3
 
 
 def test_a_version_may_average_over_mirror_images_and_sizes_and_be_exported_again_without(

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +24,12 @@ from shared.run_folder import RunFolder
 from shared.schemas.jobs import JobProgress
 from shared.schemas.training import TrainSettings
 from tests.unit.trainer.dataset_files import pictures, write_zip
+from tests.unit.trainer.full_disk import no_file_larger_than
 from trainer import training
 from trainer.augmentation import step_rng
 from trainer.checkpoints import Position
 from trainer.data import Dataset, load_dataset
+from trainer.distributed import Group
 from trainer.errors import CheckpointError, DivergedError, Stopped
 from trainer.evaluation import logits_of, torch_forward
 from trainer.network import build_network
@@ -287,6 +290,40 @@ def test_a_run_stopped_within_a_validation_that_cannot_save_does_not_say_that_al
         run_once(noise, settings, tmp_path, hooks, nn.Sequential(*small_network(), Waits()))
 
 
+def test_a_disk_that_is_full_for_a_while_costs_a_run_nothing(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    saved: list[bool] = []
+    with ExitStack() as full:
+
+        def progress(progress: JobProgress) -> None:
+            if progress.step == 1:
+                full.enter_context(no_file_larger_than(100))  # less than the row of an epoch
+            elif progress.step == 2 * STEPS_AN_EPOCH + 1:
+                full.close()
+
+        made = run_once(noise, settings, tmp_path, Hooks(progress, saved=saved.append))
+    assert saved == [False, False, True]
+    assert_same_weights(made, reference[1])
+    assert rows_without_time(tmp_path) == rows_without_time(reference[0])
+
+
+def test_a_run_that_cannot_write_its_best_weights_to_the_end_fails_and_goes_on_once_there_is_room(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    with ExitStack() as full:
+
+        def progress(progress: JobProgress) -> None:
+            if progress.step == STEPS_AN_EPOCH + 1:
+                full.enter_context(no_file_larger_than(100))
+
+        with pytest.raises(OSError, match="File too large"):
+            run_once(noise, settings, tmp_path, Hooks(progress))
+    resumed = run_once(noise, settings, tmp_path, network=small_network(seed=99))
+    assert_same_weights(resumed, reference[1])
+    assert rows_without_time(tmp_path) == rows_without_time(reference[0])
+
+
 def test_a_resnet18_stopped_within_an_epoch_ends_with_the_same_weights_too(
     noise: Dataset, settings: TrainSettings, tmp_path: Path
 ) -> None:
@@ -367,6 +404,46 @@ def test_a_checkpoint_from_before_a_setting_was_invented_goes_on(
     position["config"] = json.dumps([train_on, {key: known[key] for key in known if key != "select"}, fingerprint])
     del position["best_loss"], position["scaler"]
     save_file(tensors, path, {**metadata, "position": json.dumps(position)})
+    assert_same_weights(run_once(noise, settings, tmp_path), reference[1])
+
+
+def test_the_same_images_in_another_order_do_not_go_on_with_an_old_checkpoint(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    with pytest.raises(Stopped):
+        run_once(noise, settings, tmp_path, Hooks(stop_asked=stop_after(5)))
+    images = pictures(per_class=10, tests_per_class=1)
+    renamed = [image._replace(name=f"{len(images) - number:03d}") for number, image in enumerate(images)]
+    other = load_dataset(write_zip(tmp_path / "noise.zip", renamed), size=16, validation_share=0.2)
+    assert other.fingerprint == noise.fingerprint
+    with pytest.raises(CheckpointError, match="ordered, in another way"):
+        run_once(other, settings, tmp_path)
+    changed_position(tmp_path, division=None)  # as before it was kept
+    assert_same_weights(run_once(noise, settings, tmp_path), reference[1])
+
+
+def changed_position(folder: Path, **changes: object) -> None:
+    """Change the position in a run's checkpoints."""
+    for path in (folder / "checkpoints").iterdir():
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+        position = json.loads(metadata["position"]) | changes
+        kept = {key: value for key, value in position.items() if value is not None}
+        save_file(load_file(path), path, {**metadata, "position": json.dumps(kept)})
+
+
+def test_a_run_goes_on_with_as_many_processes_as_it_began_with_and_says_how(
+    noise: Dataset, settings: TrainSettings, reference: tuple[Path, nn.Module], tmp_path: Path
+) -> None:
+    with pytest.raises(Stopped):
+        run_once(noise, settings, tmp_path, Hooks(stop_asked=stop_after(5)))
+    plan = Plan(settings, "any", len(noise.train))
+    with pytest.raises(CheckpointError, match=f"resume it with as many: python -m trainer resume {tmp_path.name}"):
+        Run(plan, noise, small_network(), CPU, tmp_path, group=Group(0, 2))
+    changed_position(tmp_path, processes=2)
+    with pytest.raises(CheckpointError, match=r"is 2 for this run; .* torchrun --nproc-per-node 2 -m trainer resume"):
+        run_once(noise, settings, tmp_path)
+    changed_position(tmp_path, processes=None)  # as before it was kept
     assert_same_weights(run_once(noise, settings, tmp_path), reference[1])
 
 
@@ -534,6 +611,21 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(
     next(network.parameters()).data.fill_(float("nan"))
     with pytest.raises(DivergedError, match="lower learning rate"):
         run_once(noise, settings, tmp_path, network=network)
+
+
+class Spoilt(nn.Module):
+    """Passes on what it is given, but in a validation nothing that is a number."""
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        return given if self.training else given * float("nan")
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_run_with_a_sentence(
+    noise: Dataset, settings: TrainSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(DivergedError, match="validation loss is no finite number in epoch 1; choose a lower learning"):
+        run_once(noise, settings, tmp_path, network=nn.Sequential(*small_network(), Spoilt()))
+    assert not (tmp_path / "best.safetensors").exists()
 
 
 def test_nothing_is_hidden_before_its_time(settings: TrainSettings) -> None:

@@ -114,7 +114,15 @@ def test_a_file_of_this_machine_alone_or_outside_the_folder_is_not_mirrored(name
 
 
 def test_what_a_file_speaks_of_travels_before_it() -> None:
-    order = ["log.txt", "best.safetensors", "checkpoints/step-2", "checkpoints/step-1", "state.json", "request.json"]
+    order = [
+        "log.txt",
+        "start.safetensors",
+        "best.safetensors",
+        "checkpoints/step-2",
+        "checkpoints/step-1",
+        "state.json",
+        "request.json",
+    ]
     assert in_order(sorted(order)) == order
 
 
