@@ -51,8 +51,8 @@ class Position(BaseModel):
     config: str = ""
     division: str = ""
     """That of the data set, see `trainer.data.Dataset`; older checkpoints do not tell."""
-    processes: int = 1
-    """That train together: each draws what is random for its part of a batch."""
+    processes: int = 0
+    """That train together: each draws what is random for its part of a batch; older checkpoints do not tell."""
 
     @property
     def is_validated(self) -> bool:

@@ -112,11 +112,12 @@ class Run:
                 "checkpoint; go on with the version of Halfface and the files that it began with, or start a new run."
             )
         position.division = self.data.division
-        if position.processes != self.group.size:
+        if position.processes not in (0, self.group.size):
             raise CheckpointError(
                 f"What is random depends on the number of processes, which is {position.processes} for this run; "
                 f"resume it with as many: {resume_command(self.folder.name, position.processes)}"
             )
+        position.processes = self.group.size
         if position.scaler:
             self.scaler.load_state_dict(position.scaler)
         log.info("resumed at epoch %d, step %d", position.epoch, position.step)
