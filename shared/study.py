@@ -119,7 +119,9 @@ class StudyModel(Frozen):
     architecture: str
     parameters: int = Field(ge=0)
     size_bytes: int = Field(ge=0, description="The ONNX file's size.")
-    temperature: Rounded = Field(description="Logits divided by this are calibrated; fitted on validation images.")
+    temperature: Rounded = Field(
+        description="The card's: logits divided by this are calibrated; fitted on validation images."
+    )
     latency: Latency | None = None
 
 
@@ -316,7 +318,6 @@ class Robustness(Frozen):
     """What damage costs, on a random sample of the test images; undamaged points are named `none`, severity 0."""
 
     images: int | None = Field(None, description="Test images in the sample; null: all.")
-    sample_seed: int = 0
     corruptions: tuple[Corruption, ...] = ()
     points: tuple[RobustnessPoint, ...] = ()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shared.labels import LABELS
-from shared.model_folder import read_active
+from shared.model_folder import read_active, read_card
 from shared.study import STUDY_FILE, read_study
 from shared.study_answers import STUDY_ANSWERS_FILE, read_answers
 from trainer.study.confusion import confusion_matrix
@@ -21,6 +21,8 @@ def check_study(models_dir: Path) -> None:
     assert answers.fingerprint == study.protocol.fingerprint
     versions: dict[str, str] = {model.slot: model.version for model in study.models}
     assert dict(zip(answers.models, answers.versions, strict=True)) == versions == read_active(models_dir)
+    for each in study.models:
+        assert each.temperature == pytest.approx(read_card(models_dir / each.version).temperature, abs=5e-5)
     for model, slot in enumerate(answers.models):
         for view, name in enumerate(answers.views):
             cell = study.cell(slot, name)
@@ -29,3 +31,5 @@ def check_study(models_dir: Path) -> None:
             assert confusion.tolist() == [list(row) for row in cell.confusion]
             assert cell.metrics.accuracy.value == pytest.approx(np.trace(confusion) / confusion.sum(), abs=5e-5)
             assert [figures.label for figures in cell.classes] == list(LABELS)
+            served = sum(each.count * (each.confidence or 0.0) for each in cell.calibration.after) / cell.count
+            assert answers.confidences[model, view].mean() / 100 == pytest.approx(served, abs=5.1e-3)  # whole per cent

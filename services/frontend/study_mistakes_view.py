@@ -39,8 +39,8 @@ def _browse(model: str, view: str) -> None:
         st.html(grid(found.mistakes, {each.image: _png(each.image) for each in found.mistakes}, view))
         st.caption(
             f"{NAMES[model]}, {NAMES[view].lower() if view != 'full' else 'nothing hidden'} in the test; "
-            "those first of which the model was most sure, before temperature scaling. Shown from your own copy of the "
-            "data; dark is what was hidden."
+            "those first of which the model was most sure. Shown from your own copy of the data; dark is what was "
+            "hidden."
         )
 
 

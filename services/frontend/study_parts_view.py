@@ -31,9 +31,8 @@ def show_shapley(study: StudyResult) -> None:
     st.html(study_faces.faces(rows))
     st.caption(
         f"Points of probability that a quarter adds to the labelled emotion, mean over the images (Shapley values of "
-        f"{study.shapley.model}); blue adds, orange takes away. Of probabilities before temperature scaling, which are "
-        "more modest than those that are served. The first quarter that is uncovered is also credited with how much "
-        "more readily than its share a class-weighted network gives a rare emotion, most for disgust."
+        f"{study.shapley.model}); blue adds, orange takes away. The first quarter that is uncovered is also credited "
+        "with how much more readily than its share a class-weighted network gives a rare emotion, most for disgust."
     )
     left, right = st.columns(2, gap="large")
     for column, title in ((left, "Upper half minus lower half"), (right, "Left half minus right half")):

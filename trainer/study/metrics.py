@@ -31,10 +31,10 @@ def measure_cell(
         trained_on: the model's slot.
         evaluated_on: what was hidden of the images.
         subset: which images these are; curves and reliability bins are given for `all` alone.
-        temperature: see `trainer.study.calibration.fit_temperature`.
+        temperature: the card's. Areas and curves are of the divided logits.
         weights: float32 (B, N), see `trainer.study.bootstrap.draw`. Areas use the first 500 rows.
     """
-    probabilities = softmax(logits)
+    probabilities = softmax(logits, temperature)
     confusion = confusion_matrix(labels, logits.argmax(axis=1))
     plain, resampled = scores(confusion), scores(resampled_confusions(labels, logits.argmax(axis=1), weights))
     area = all_areas(probabilities, labels, np.ones((1, len(labels)), np.float32))

@@ -131,7 +131,7 @@ def _seen(card: Card) -> str:
 
 
 def describe(reader: Reader) -> StudyModel:
-    """Return what a released version is: size, speed; its temperature is fitted where the study is assembled."""
+    """Return what a released version is: its size, its speed, and the temperature that its card gives."""
     other = reader.card.training.get(ENSEMBLE_WITH)
     networks = [build_network(reader.card.architecture, **shape_of(reader.card))]
     if other:
@@ -142,7 +142,7 @@ def describe(reader: Reader) -> StudyModel:
         architecture=reader.card.architecture,
         parameters=sum(weights.numel() for network in networks for weights in network.parameters()),
         size_bytes=reader.path.stat().st_size,
-        temperature=1.0,
+        temperature=reader.card.temperature,
         latency=latency(reader),
     )
 

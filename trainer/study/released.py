@@ -16,6 +16,7 @@ from shared.study_answers import STUDY_ANSWERS_FILE, write_answers
 from trainer.data import Dataset, load_dataset
 from trainer.errors import StudyMismatchError
 from trainer.settings import Settings
+from trainer.study import temperature
 from trainer.study.answers import Answers, Reader, open_reader, split_of
 from trainer.study.image_answers import image_answers
 from trainer.study.inputs import subsets_of
@@ -37,6 +38,9 @@ those of a part of them, or of one class, by as many images, that is by more."""
 
 STUDY_CACHE: Final = ".study-answers"
 """In the folder of the runs: what the models answered, to go on after a stop. It may be deleted at any time."""
+
+TEMPERATURE_TOLERANCE: Final = 0.01
+"""As a share."""
 
 Show = Callable[[int, int], None]
 """Told how many faces were read, of how many; may raise to stop."""
@@ -69,6 +73,8 @@ def measure_released(
 def verify(settings: Settings, data: Path, cache: Path, show: Show) -> int:
     """Compute every cell again, on each part of the test set, from the active models' files; return how many agree.
 
+    The temperatures, at which probabilities are taken, are fitted again too.
+
     Raises:
         StudyMismatchError: other versions or other data than the study's, or a figure that differs; names each.
     """
@@ -80,9 +86,11 @@ def verify(settings: Settings, data: Path, cache: Path, show: Show) -> int:
     dataset = _dataset_of(readers, data)
     if dataset.fingerprint != study.protocol.fingerprint:
         raise StudyMismatchError(f"{data.name} is not the data set that the study measured: its images are others.")
-    total = len({reader.file_digest for reader in readers}) * len(STUDY_VIEWS) * len(dataset.test)
-    found = read_views(readers, dataset, Answers(cache, _counting(show, total)))
-    wrong = differing_figures(study, found, dataset)
+    files = len({reader.file_digest for reader in readers})
+    total = files * (len(STUDY_VIEWS) * len(dataset.test) + temperature.faces_to_read(dataset))
+    answers = Answers(cache, _counting(show, total))
+    wrong = differing_temperatures(readers, dataset, answers)
+    wrong += differing_figures(study, read_views(readers, dataset, answers), dataset)
     if wrong:
         raise StudyMismatchError(f"These figures are not those of {STUDY_FILE}: {'; '.join(wrong)}.")
     return len(study.cells)
@@ -94,11 +102,21 @@ def _dataset_of(readers: Sequence[Reader], data: Path) -> Dataset:
     return load_dataset(data, size=max(card.input.size for card in cards), **split_of(cards))
 
 
+def differing_temperatures(readers: Sequence[Reader], data: Dataset, answers: Answers) -> list[str]:
+    """Return which cards name another temperature than the validation images give, where these are enough to tell."""
+    fitted = [(reader, temperature.temperature_of(reader, reader.card.view, data, answers)) for reader in readers]
+    return [
+        f"the temperature of {reader.card.id}: {found} and not {reader.card.temperature}"
+        for reader, found in fitted
+        if found and abs(found / reader.card.temperature - 1) > TEMPERATURE_TOLERANCE
+    ]
+
+
 def differing_figures(study: StudyResult, found: Mapping[tuple[str, View], Logits], data: Dataset) -> list[str]:
     """Return what differs: each figure of a cell with its value as it was found and as the study has it.
 
     Intervals are not drawn again, curves and reliability bins, which follow from the same answers, are not compared,
-    and calibration is taken at the study's own temperatures.
+    and probabilities are those at the temperatures that the study names.
     """
     temperatures: dict[str, float] = {model.slot: model.temperature for model in study.models}
     parts, wrong = subsets_of(data.test.names, data.clean), []

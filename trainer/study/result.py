@@ -27,7 +27,6 @@ from shared.study import (
 )
 from trainer.study.agreement import agreement
 from trainer.study.bootstrap import Weights, draw, estimate
-from trainer.study.calibration import fit_temperature
 from trainer.study.comparisons import Readings, compare
 from trainer.study.confusion import Labels, confusion_matrix, resampled_confusions, scores
 from trainer.study.corruptions import CORRUPTIONS
@@ -52,10 +51,10 @@ def assemble(inputs: StudyInputs, protocol: Protocol, models: Sequence[StudyMode
     Args:
         inputs: the networks' answers.
         protocol: as it shall stand; its `resamples` and `bootstrap_seed` are used, its `subsets` are counted here.
-        models: one for each slot in `inputs.logits`; their temperatures are fitted here.
+        models: one for each slot in `inputs.logits`.
     """
     subsets = inputs.subsets()
-    temperatures = {slot: fit_temperature(*held_out) for slot, held_out in inputs.validation.items()}
+    temperatures: dict[str, float] = {model.slot: model.temperature for model in models}
     cells: list[Cell] = []
     tests: list[PairedTest] = []
     for subset, chosen in subsets.items():
@@ -65,7 +64,7 @@ def assemble(inputs: StudyInputs, protocol: Protocol, models: Sequence[StudyMode
     weights = draw(len(inputs.labels), protocol.resamples, protocol.bootstrap_seed)
     return StudyResult(
         protocol=protocol.model_copy(update={"subsets": {name: int(part.sum()) for name, part in subsets.items()}}),
-        models=tuple(model.model_copy(update={"temperature": round(temperatures[model.slot], 4)}) for model in models),
+        models=tuple(models),
         cells=tuple(cells),
         published=_comparable(len(inputs.labels)),
         tests=tuple(tests),

@@ -1,5 +1,6 @@
 """The study of released files, from a zip of drawn faces to models/study.json, and its verification."""
 
+import json
 import re
 import shutil
 from dataclasses import dataclass, replace
@@ -21,10 +22,12 @@ from tests.study_check import check_study
 from trainer.data import load_dataset
 from trainer.errors import StudyMismatchError
 from trainer.settings import Settings
+from trainer.study import temperature
 from trainer.study.released import active_readers, measure_released, verify
 from trainer.study.runner import faces_to_read
 
 SAMPLE = 5
+TEMPERATURE = 0.6
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,10 @@ def measured(models_dir: Path, drawn_dataset: Path, tmp_path_factory: pytest.Tem
     """Measure it once."""
     root = tmp_path_factory.mktemp("released")
     shutil.copytree(models_dir, root / "models")
-    write_active(root / "models", dict.fromkeys(SLOTS, read_active(models_dir)["full"]))
+    version = read_active(models_dir)["full"]
+    write_active(root / "models", dict.fromkeys(SLOTS, version))
+    card = root / "models" / version / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"temperature": TEMPERATURE}))
     settings = Settings(models_dir=root / "models", runs_dir=root / "runs", threads=1)
     data = write_drawn_zip(drawn_dataset, root / "faces.zip")
     told: list[tuple[int, int]] = []
@@ -178,6 +184,14 @@ def test_other_data_is_not_verified_against(measured: Measured, drawn_dataset: P
     next(folder.glob("test/happy/*")).unlink()
     with pytest.raises(StudyMismatchError, match="other is not the data set that the study measured"):
         verify(measured.settings, folder, measured.cache, nothing)
+
+
+def test_a_temperature_that_the_validation_images_do_not_give_is_named(
+    measured: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temperature, "FEWEST", 1)
+    with pytest.raises(StudyMismatchError, match=rf"the temperature of \S+: [\d.]+ and not {TEMPERATURE}"):
+        verify(measured.settings, measured.data, tmp_path, nothing)
 
 
 def test_slots_without_a_model_are_named_with_the_command(models_dir: Path) -> None:
