@@ -64,11 +64,11 @@ def show_robustness(study: StudyResult) -> None:
         "quarters hidden met the diagonals in training; a version that started from another one has seen what that one "
         "saw, and how each was augmented is in its card."
     )
-    _damage_of_all(damage)
+    _damage_of_all(damage, study_words.floor_words(study))
     _damage_of_one(damage)
 
 
-def _damage_of_all(damage: Robustness) -> None:
+def _damage_of_all(damage: Robustness, floor: str) -> None:
     legend = "".join(
         f'<span style="white-space:nowrap"><span style="color:{MODEL_COLOURS[slot]}">●</span> '
         f"{html.escape(NAMES[slot])}</span>"
@@ -90,7 +90,7 @@ def _damage_of_all(damage: Robustness) -> None:
     told = f", which reach up to {study_words.hundredths(reach)} points to each side" if reach else ""
     st.caption(
         f"Curves begin with undamaged faces and are drawn without their 95 % intervals{told}; lines beside the dots "
-        "are such intervals. Axes do not begin at 0."
+        f"are such intervals. Axes do not begin at 0. {floor}"
     )
     with st.expander("The same as a table", icon=":material/table:"):
         st.dataframe(study_tables.damage_rows(damage), hide_index=True, width="stretch")
@@ -114,7 +114,7 @@ def _damage_of_one(damage: Robustness) -> None:
     st.caption(f"Lines are 95 % intervals; dashed: undamaged faces{own}.")
     with st.expander("The same as a table, with macro F1", icon=":material/table:"):
         st.dataframe(study_tables.damage_of_rows(damage, model), hide_index=True, width="stretch")
-        st.caption("With 95 % intervals; the change, without one, is against undamaged faces.")
+        st.caption("With 95 % intervals; the change is against the same faces undamaged, paired.")
 
 
 def _measured_on(images: int | None, of: int | None) -> str:

@@ -29,11 +29,11 @@ from trainer.study.agreement import agreement
 from trainer.study.bootstrap import Weights, draw, estimate
 from trainer.study.comparisons import Readings, compare
 from trainer.study.confusion import Labels, confusion_matrix, resampled_confusions, scores
-from trainer.study.corruptions import CORRUPTIONS
+from trainer.study.corruptions import CORRUPTIONS, view_after
 from trainer.study.hypotheses import QUESTIONS, answer, declared_comparisons
 from trainer.study.inputs import Chosen, StudyInputs
 from trainer.study.metrics import measure_cell
-from trainer.study.paired_tests import Right
+from trainer.study.paired_tests import Right, difference
 from trainer.study.recovery import recovery
 from trainer.study.shapley_tables import shapley_table
 
@@ -68,7 +68,7 @@ def assemble(inputs: StudyInputs, protocol: Protocol, models: Sequence[StudyMode
         cells=tuple(cells),
         published=_comparable(len(inputs.labels)),
         tests=tuple(tests),
-        hypotheses=tuple(answer(question, tests) for question in QUESTIONS),
+        hypotheses=tuple(answer(question, tests, mirrored=inputs.mirrored) for question in QUESTIONS),
         recovery=_recovery(inputs, weights),
         agreement=_agreement(inputs, weights),
         robustness=_robustness(inputs, protocol),
@@ -104,8 +104,8 @@ def _cells(
 
 def _tests(inputs: StudyInputs, subset: Subset, chosen: Chosen, weights: Weights) -> list[PairedTest]:
     """Return the declared tests on one part of the test set; those by emotion on the whole alone."""
-    right = {reading: _right(inputs, *reading)[chosen] for reading in inputs.logits}
-    readings = Readings(subset, right, inputs.labels[chosen], weights)
+    answers = {reading: logits[chosen].argmax(axis=1) for reading, logits in inputs.logits.items()}
+    readings = Readings(subset, answers, inputs.labels[chosen], weights)
     return compare(declared_comparisons(per_emotion=subset == Subset.ALL), readings)
 
 
@@ -151,9 +151,11 @@ def _robustness(inputs: StudyInputs, protocol: Protocol) -> Robustness:
     points = []
     for (model, name, severity), logits in (undamaged | dict(inputs.damaged)).items():
         accuracy, macro_f1 = _accuracy_and_f1(logits, labels, weights)
-        points.append(
-            RobustnessPoint(model=model, corruption=name, severity=severity, accuracy=accuracy, macro_f1=macro_f1)
-        )
+        point = RobustnessPoint(model=model, corruption=name, severity=severity, accuracy=accuracy, macro_f1=macro_f1)
+        if name != UNDAMAGED and view_after(name, own[model]) == own[model]:
+            damaged, whole = (each.argmax(axis=1) == labels for each in (logits, undamaged[model, UNDAMAGED, 0.0]))
+            point = point.model_copy(update={"change": difference(damaged, whole, weights)})
+        points.append(point)
     names = {name for _, name, _ in inputs.damaged}
     corruptions = tuple(one for one in CORRUPTIONS if one.name in names)
     return Robustness(images=len(places), corruptions=corruptions, points=tuple(points))

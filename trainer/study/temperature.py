@@ -17,11 +17,12 @@ def faces_to_read(data: Dataset) -> int:
 
 
 def temperature_of(network: Asked, view: str, data: Dataset, answers: Answers) -> float | None:
-    """Return what makes a file's probabilities honest on the validation part; None if that is too few to tell.
+    """Return at which temperature a file's answers to the validation part are likeliest; None if that is too few.
 
     Args:
         network: the file.
-        view: the card's: images are seen as the network was trained to see them.
+        view: the card's: a specialist's images are seen in its view, those of `any` with its fifteen sets of quadrants
+            hidden, each equally often.
         data: its validation part, which the network was not trained on, is read.
         answers: keeps what is answered.
     """

@@ -124,6 +124,12 @@ def test_each_images_answers_are_beside_the_study_and_its_cells_follow_from_them
     write_answers(replace(answers, answers=one_other), path)
     with pytest.raises(AssertionError):
         check_study(tmp_path / "models")
+    write_answers(answers, path)
+    study = read_study(tmp_path / "models" / "study.json")
+    stale = study.tests[0].model_copy(update={"only_first": study.tests[0].only_first + 1})
+    write_study(study.model_copy(update={"tests": (stale, *study.tests[1:])}), tmp_path / "models" / "study.json")
+    with pytest.raises(AssertionError):
+        check_study(tmp_path / "models")
     path.unlink()
     with pytest.raises(AssertionError):
         check_study(tmp_path / "models")

@@ -97,6 +97,26 @@ def test_undamaged_points_are_the_cells_of_each_models_own_view(study: StudyResu
     assert points["any"].macro_f1 == whole.metrics.macro_f1
 
 
+def test_what_damage_changes_is_paired_with_the_same_faces_undamaged(study: StudyResult) -> None:
+    for slot, view in (("left", View.LEFT), ("any", View.FULL)):
+        point = next(one for one in study.robustness.points if (one.model, one.corruption) == (slot, "rectangle"))
+        damaged = INPUTS.damaged[slot, "rectangle", 0.3].argmax(axis=1) == INPUTS.labels
+        whole = INPUTS.logits[slot, view].argmax(axis=1) == INPUTS.labels
+        assert point.change is not None
+        assert point.change.low is not None
+        assert point.change.value == pytest.approx(damaged.mean() - whole.mean(), abs=1e-6)
+        assert point.change.low < point.change.value
+    assert all(one.change is None for one in study.robustness.points if one.corruption == "none")
+
+
+def test_where_damage_hides_another_half_no_change_is_told() -> None:
+    inputs = small_inputs(damage=(("diagonal", 1.0), ("rectangle", 0.3)))
+    points = assemble(inputs, small_protocol(20), small_models()).robustness.points
+    told = {(point.model, point.corruption) for point in points if point.change}
+    assert ("left", "diagonal") not in told
+    assert {("left", "rectangle"), ("any", "diagonal"), ("full", "diagonal")} <= told
+
+
 def test_the_shapley_table_adds_up_to_the_true_emotions_probability(study: StudyResult) -> None:
     assert study.shapley is not None
     assert INPUTS.coalitions is not None
