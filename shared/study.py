@@ -97,6 +97,9 @@ class Protocol(Frozen):
     selection: str = Field(description="How epoch and settings were chosen.")
     evaluation: str = Field(description="How a test image is seen and read.")
     seeds: tuple[int, ...] = Field(description="Seeds of the trainings.")
+    divided: bool = Field(
+        False, description="Areas, Shapley values and confidences are of logits divided by each model's temperature."
+    )
     resamples: int = Field(ge=1, description="Bootstrap resamples behind each interval.")
     bootstrap_seed: int
     created: str = Field(description="UTC time, ISO 8601.")
@@ -121,7 +124,7 @@ class StudyModel(Frozen):
     parameters: int = Field(ge=0)
     size_bytes: int = Field(ge=0, description="The ONNX file's size.")
     temperature: Rounded = Field(
-        description="The card's: logits divided by this are calibrated; fitted on validation images."
+        description="The card's: logits divided by this are calibrated; 1 where it names none."
     )
     latency: Latency | None = None
 

@@ -172,6 +172,7 @@ def example_study() -> StudyResult:
             selection="The epoch was chosen on the validation images.",
             evaluation="Each test image was seen once.",
             seeds=(1,),
+            divided=True,
             resamples=2000,
             bootstrap_seed=0,
             created="2026-01-01T00:00:00Z",

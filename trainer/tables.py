@@ -57,7 +57,8 @@ def released_table(models_dir: Path) -> str:
 
 def study_tables(study: StudyResult) -> str:
     """Return the study's figures on all test images as Markdown: accuracy of models (rows) by views, accuracy
-    and macro F1 of each view's own model beside the original's, and how many cells are at or above the original's."""
+    and macro F1 of each view's own model beside the original's, how many cells are at or above the original's, and on
+    which views the two are apart."""
     lines = [f"| trained on | {' | '.join(STUDY_VIEWS)} |", f"|---|{'---:|' * len(STUDY_VIEWS)}"]
     for slot in SLOTS:
         found = [study.cell(slot, view.value) for view in STUDY_VIEWS]
@@ -65,7 +66,7 @@ def study_tables(study: StudyResult) -> str:
     for name in Known._fields:
         lines += ["", *_diagonal(study, name)]
     if study.published:
-        lines += ["", f"{_count_above(study)} {_apart(study)}"]
+        lines += ["", f"{_count_above(study)} {_apart(study)}".rstrip()]
     return "\n".join(lines)
 
 
@@ -121,7 +122,8 @@ def _count_above(study: StudyResult) -> str:
 
 
 def _apart(study: StudyResult) -> str:
-    """Return on which views our own model and the original's are apart, by each figure of `Known`, in a sentence.
+    """Return on which views our own model and the original's are apart, by each figure of `Known`, in a sentence; or
+    nothing where no figure of both is known with an interval.
 
     The original's answers are not known, so its figures are taken as those of independent images, as uncertain as ours.
     """
@@ -143,7 +145,10 @@ def _apart(study: StudyResult) -> str:
             )
             if views
         ]
-        parts.append(f"{COLUMNS[name]} {' and '.join(sides) or 'differs on no view'}")
+        if gaps:
+            parts.append(f"{COLUMNS[name]} {' and '.join(sides) or 'is not shown to differ on any'}")
+    if not parts:
+        return ""
     return (
         "On their own views, with the original's figures taken as those of other images, as uncertain as ours, and p "
         f"corrected over the five views (Holm): {'; '.join(parts)}."

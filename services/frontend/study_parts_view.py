@@ -31,8 +31,9 @@ def show_shapley(study: StudyResult) -> None:
     st.html(study_faces.faces(rows))
     st.caption(
         f"Points of probability that a quarter adds to the labelled emotion, mean over the images (Shapley values of "
-        f"{study.shapley.model}); blue adds, orange takes away. The first quarter that is uncovered is also credited "
-        "with how much more readily than its share a class-weighted network gives a rare emotion, most for disgust."
+        f"{study.shapley.model}); blue adds, orange takes away. {study_words.undivided_words(study)}The first quarter "
+        "that is uncovered is also credited with how much more readily than its share a class-weighted network gives a "
+        "rare emotion, most for disgust."
     )
     left, right = st.columns(2, gap="large")
     for column, title in ((left, "Upper half minus lower half"), (right, "Left half minus right half")):
@@ -113,8 +114,10 @@ def _damage_of_one(damage: Robustness) -> None:
     )
     st.caption(f"Lines are 95 % intervals; dashed: undamaged faces{own}.")
     with st.expander("The same as a table, with macro F1", icon=":material/table:"):
-        st.dataframe(study_tables.damage_of_rows(damage, model), hide_index=True, width="stretch")
-        st.caption("With 95 % intervals; the change is against the same faces undamaged, paired.")
+        rows = study_tables.damage_of_rows(damage, model)
+        st.dataframe(rows, hide_index=True, width="stretch")
+        paired = any("Change, points" in row for row in rows)
+        st.caption(f"With 95 % intervals{'; the change is against the same faces undamaged, paired' * paired}.")
 
 
 def _measured_on(images: int | None, of: int | None) -> str:

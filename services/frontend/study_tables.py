@@ -22,12 +22,13 @@ def damage_rows(damage: Robustness) -> list[dict[str, str]]:
 def damage_of_rows(damage: Robustness, model: str) -> list[dict[str, str]]:
     """Return the same of one model, with macro F1 and with what it loses or gains beside undamaged faces."""
     points = points_of(damage, model)
+    changes = any(point.change for point in points.values())  # a study from before them has none
     return [
         {
             "Damage": title,
             "Severity": severity,
             "Accuracy, %": with_interval(point.accuracy),
-            "Change, points": with_interval(point.change) if point.change else "",
+            **({"Change, points": with_interval(point.change) if point.change else ""} if changes else {}),
             "Macro F1, %": with_interval(point.macro_f1),
         }
         for name, level, title, severity in damage_kinds(damage)

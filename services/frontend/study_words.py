@@ -187,7 +187,7 @@ def _turned(estimate: Estimate, sign: float) -> Estimate:
 
 
 def paired_test_row(test: PairedTest) -> dict[str, str | int | float]:
-    """Return a test's line in the table of tests; what one may want to sort by is a number."""
+    """Return a test's line in the table of tests; the figures that most want sorting by are numbers."""
     return {
         "Test": test.id,
         "Family": test.family,
@@ -249,6 +249,12 @@ def machines(models: Sequence[StudyModel]) -> str:
     )
 
 
+def undivided_words(study: StudyResult) -> str:
+    """Return what to say of probabilities in a study from before they were divided by temperatures; or nothing."""
+    told = "Probabilities are those before temperature scaling, more modest than those that are served. "
+    return "" if study.protocol.divided else told
+
+
 def leaks_words(leaks: Leaks) -> str:
     """Return how many test images stand in the training split, and how many copies there are, in sentences."""
     text = (
@@ -267,7 +273,7 @@ def leaks_words(leaks: Leaks) -> str:
         )
     if leaks.left_out:
         parts = ", ".join(f"{count:,} {LEFT_OUT.get(why, why)}" for why, count in leaks.left_out.items())
-        text += f" Left out of training: {parts}."
+        text += f" Left out {'of training' if leaks.left_out_by_all else 'where a version left copies out'}: {parts}."
     return text
 
 
@@ -275,12 +281,14 @@ def copies_words(study: StudyResult) -> str:
     """Return what knowing the copies by heart would give, on each specialist's own view, in sentences; or nothing."""
     known = {slot: knowing_copies(study, slot, slot) for slot in NAMES if slot != "any"}
     parts = [f"{NAMES[slot].lower()} {hundredths(it.accuracy)} %" for slot, it in known.items() if it is not None]
-    if not parts or not (study.protocol.leaks.equal or study.protocol.leaks.near):
+    leaks = study.protocol.leaks
+    if not parts or not (leaks.equal or leaks.near):
         return ""
+    ours = "Ours left the copies out; a network trained on the whole split did not. " if leaks.left_out_by_all else ""
     return (
         "A network that reads the other test images as ours do, and knows by heart those of which the training split "
-        f"holds a copy, would reach {', '.join(parts)}. Ours left the copies out; a network trained on the whole split "
-        "did not. This is a bound: training on the copies gives less than knowing them all (docs/study.md)."
+        f"holds a copy, would reach {', '.join(parts)}. {ours}This is a bound: "
+        "training on the copies gives less than knowing them all (docs/study.md)."
     )
 
 

@@ -103,7 +103,7 @@ def answer(question: Question, tests: Sequence[PairedTest], *, mirrored: bool = 
     Args:
         question: one of `QUESTIONS`.
         tests: those of `declared_comparisons` on any parts of the test set.
-        mirrored: whether every model was shown mirrored faces in training.
+        mirrored: whether the left and the right specialist were shown mirrored faces in training.
     """
     of_question = {test.id: test for test in tests if test.id.startswith(f"{question.id}-")}
     decisive = of_question[f"{question.id}-specialists-{Subset.ALL}"]

@@ -38,7 +38,7 @@ class StudyInputs:
     damaged: see `Damage`, to float32 (M, 7), the answers to the M images of `sample`.
     sample: int64 (M,), the places of the images that were damaged; None for all, in their order.
     coalitions: float64 (N, 16, 7), see `shared.shapley.coalition_outputs`, of the model in the slot `any`.
-    mirrored: whether every model was shown mirrored faces in training.
+    mirrored: whether the left and the right specialist were shown mirrored faces in training.
     """
 
     labels: Labels

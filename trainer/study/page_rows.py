@@ -64,7 +64,7 @@ def of_views(cells: Sequence[Cell]) -> Table:
     """Return the figures of each view, with a link to its section."""
     links = [Markup("<a href='#{0}'>{0}</a>").format(cell.evaluated_on) for cell in cells]
     return Table(
-        ["view", *METRICS.values(), "ECE", "ECE, scaled", "NLL, scaled"],
+        ["view", *METRICS.values(), "ECE", "ECE, scaled", "NLL, scaled, nats"],
         [[link, *_figures(cell)] for link, cell in zip(links, cells, strict=True)],
     )
 
@@ -73,7 +73,7 @@ def of_parts(study: StudyResult, cell: Cell) -> Table:
     """Return the figures of a model on a view on each part of the test set."""
     found = [study.cell(cell.trained_on, cell.evaluated_on, part) for part in PARTS]
     return Table(
-        ["part", "images", *METRICS.values(), "ECE", "ECE, scaled", "NLL, scaled"],
+        ["part", "images", *METRICS.values(), "ECE", "ECE, scaled", "NLL, scaled, nats"],
         [[PARTS[one.subset], f"{one.count:,}", *_figures(one)] for one in found if one],
     )
 

@@ -21,7 +21,7 @@ from trainer.data import Dataset
 from trainer.descriptions import NO_AVERAGE, average_words, code_revision, nearly_words
 from trainer.network import build_network, shape_of
 from trainer.onnx_forward import onnx_forward
-from trainer.study.answers import Reader
+from trainer.study.answers import Reader, split_of
 from trainer.study.bootstrap import RESAMPLES
 
 BOOTSTRAP_SEED: Final = 0
@@ -55,12 +55,13 @@ def protocol_of(readers: Sequence[Reader], data: Dataset) -> Protocol:
         validation=len(data.validation),
         subsets={},
         leaks=data.leaks.model_copy(
-            update={"left_out_by_all": len({nearly_words(card.training) for card in cards.values()}) == 1}
+            update={"left_out_by_all": len({split_of([card])["duplicate_similarity"] for card in cards.values()}) == 1}
         ),
         training=" ".join([*(training_words(card, cards) for card in cards.values()), "The cards hold all settings."]),
         selection=SELECTION,
         evaluation=evaluation_words(cards.values()),
         seeds=tuple(sorted({card.settings.get("seed", 0) for card in cards.values()})),
+        divided=True,
         resamples=RESAMPLES,
         bootstrap_seed=BOOTSTRAP_SEED,
         created=utc_now(),

@@ -42,6 +42,9 @@ STUDY_CACHE: Final = ".study-answers"
 TEMPERATURE_TOLERANCE: Final = 0.01
 """As a share."""
 
+ROUNDED: Final = 1e-4
+"""By how much a temperature of a study may differ from the card's: it has four places."""
+
 Show = Callable[[int, int], None]
 """Told how many faces were read, of how many; may raise to stop."""
 
@@ -89,7 +92,7 @@ def verify(settings: Settings, data: Path, cache: Path, show: Show) -> int:
     files = len({reader.file_digest for reader in readers})
     total = files * (len(STUDY_VIEWS) * len(dataset.test) + temperature.faces_to_read(dataset))
     answers = Answers(cache, _counting(show, total))
-    wrong = differing_temperatures(readers, dataset, answers)
+    wrong = [*stale_temperatures(study, readers), *differing_temperatures(readers, dataset, answers)]
     wrong += differing_figures(study, read_views(readers, dataset, answers), dataset)
     if wrong:
         raise StudyMismatchError(f"These figures are not those of {STUDY_FILE}: {'; '.join(wrong)}.")
@@ -102,9 +105,28 @@ def _dataset_of(readers: Sequence[Reader], data: Path) -> Dataset:
     return load_dataset(data, size=max(card.input.size for card in cards), **split_of(cards))
 
 
+def stale_temperatures(study: StudyResult, readers: Sequence[Reader]) -> list[str]:
+    """Return in which slots the card names another temperature than the study, which was then made before it."""
+    cards = {reader.slot: reader.card for reader in readers}
+    return [
+        f"the study's temperature of {model.version}: {model.temperature}, its card's: {cards[model.slot].temperature}"
+        for model in study.models
+        if abs(model.temperature - cards[model.slot].temperature) > ROUNDED
+    ]
+
+
 def differing_temperatures(readers: Sequence[Reader], data: Dataset, answers: Answers) -> list[str]:
-    """Return which cards name another temperature than the validation images give, where these are enough to tell."""
-    fitted = [(reader, temperature.temperature_of(reader, reader.card.view, data, answers)) for reader in readers]
+    """Return which cards name another temperature than the validation images give, where these are enough to tell.
+
+    A version that was trained on other data, or on these divided otherwise, had other validation images and is passed
+    over.
+    """
+    divided = split_of([reader.card for reader in readers])
+    fitted = [
+        (reader, temperature.temperature_of(reader, reader.card.view, data, answers))
+        for reader in readers
+        if split_of([reader.card]) == divided and reader.card.data.get("fingerprint") == data.fingerprint
+    ]
     return [
         f"the temperature of {reader.card.id}: {found} and not {reader.card.temperature}"
         for reader, found in fitted
@@ -145,7 +167,9 @@ def _differences(told: Cell, measured: Cell, images: int) -> list[str]:
     """Return the figures that differ by more than their tolerance, which is told for so many images."""
     out, was = [], dict(_figures(told))
     for name, (found, count) in _figures(measured):
-        expected, _ = was.get(name, (None, 0))
+        if name not in was:
+            continue  # a study from before this figure
+        expected, _ = was[name]
         if found is None or expected is None:
             if found is not expected:
                 out.append(f"{name}: there for one of the two only")
@@ -166,8 +190,11 @@ def _figures(cell: Cell) -> Iterator[tuple[str, tuple[float | None, int]]]:
     ]
     for prefix, figures, count in groups:
         for name, value in figures:
-            if value is None or isinstance(value, Estimate):
+            if isinstance(value, Estimate) or (value is None and name != "mean_probability"):
                 yield f"{prefix}{name.replace('_', ' ')}", (value.value if value else None, max(1, count))
+    for one in cell.classes:
+        if one.mean_probability is not None:
+            yield f"{one.label} mean probability", (one.mean_probability, max(1, cell.count))
 
 
 def active_readers(settings: Settings) -> list[Reader]:

@@ -43,7 +43,9 @@ def run_study(
         damaged=_damaged(readers, data, answers, sample),
         sample=sample,
         coalitions=_coalitions(readers, data, answers),
-        mirrored=all(reader.card.settings.get("flip", True) for reader in readers),
+        mirrored=all(
+            reader.card.settings.get("flip", True) for reader in readers if reader.slot in (View.LEFT, View.RIGHT)
+        ),
     )
     return assemble(inputs, protocol_of(readers, data), [describe(reader) for reader in readers])
 

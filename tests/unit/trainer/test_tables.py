@@ -94,6 +94,13 @@ def test_it_is_told_where_ours_and_the_originals_are_apart_after_correction(stud
     assert "Holm): accuracy above on upper and below on lower; macro F1 " in last
 
 
+def test_of_figures_that_nobody_published_nothing_is_told_apart(study: StudyResult, tmp_path: Path) -> None:
+    assert study.published is not None
+    none = study.published.model_copy(update={"cells": ()})
+    write_study(study.model_copy(update={"published": none}), tmp_path / "study.json")
+    assert "On their own views" not in readme_table(tmp_path)
+
+
 def test_without_a_study_the_cards_give_the_slots_own_view_and_all_views_of_any(
     models_dir: Path, tmp_path: Path
 ) -> None:

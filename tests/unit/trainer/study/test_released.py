@@ -14,6 +14,7 @@ from shared.errors import StudyError
 from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import read_active, write_active
+from shared.probabilities import softmax
 from shared.schemas.wire import SLOTS
 from shared.study import StudyResult, Subset, read_study, write_study
 from shared.study_answers import read_answers, write_answers
@@ -23,7 +24,8 @@ from trainer.data import load_dataset
 from trainer.errors import StudyMismatchError
 from trainer.settings import Settings
 from trainer.study import temperature
-from trainer.study.released import active_readers, measure_released, verify
+from trainer.study.answers import Answers
+from trainer.study.released import active_readers, differing_temperatures, measure_released, verify
 from trainer.study.runner import faces_to_read
 
 SAMPLE = 5
@@ -162,7 +164,10 @@ def with_other_figures(study: StudyResult) -> StudyResult:
         if (cell.trained_on, cell.evaluated_on, cell.subset) == ("upper", View.LEFT, Subset.PUBLIC):
             changed = {
                 "metrics": more(cell.metrics, "macro_f1"),
-                "classes": tuple(more(one, "f1") if one.label == "happy" else one for one in cell.classes),
+                "classes": tuple(
+                    more(one, "f1").model_copy(update={"mean_probability": 0.9}) if one.label == "happy" else one
+                    for one in cell.classes
+                ),
                 "calibration": more(cell.calibration, "nll_after"),
                 "confusion": (cell.confusion[0][::-1], *cell.confusion[1:]),
             }
@@ -181,7 +186,9 @@ def test_each_figure_that_is_not_the_files_own_is_named(measured: Measured) -> N
         write_study(measured.study, path)
     assert re.search(r"upper on left \(public\), confusion matrix: \d+ images in other cells", str(refused.value))
     named = re.findall(r"(\w+ on \w+ \(\w+\), [\w ]+): \d\.\d+ and not \d\.\d+", str(refused.value))
-    assert named == [f"upper on left (public), {name}" for name in ("macro f1", "nll after", "happy f1")]
+    assert named == [
+        f"upper on left (public), {name}" for name in ("macro f1", "nll after", "happy f1", "happy mean probability")
+    ]
 
 
 def test_other_data_is_not_verified_against(measured: Measured, drawn_dataset: Path, tmp_path: Path) -> None:
@@ -190,6 +197,54 @@ def test_other_data_is_not_verified_against(measured: Measured, drawn_dataset: P
     next(folder.glob("test/happy/*")).unlink()
     with pytest.raises(StudyMismatchError, match="other is not the data set that the study measured"):
         verify(measured.settings, folder, measured.cache, nothing)
+
+
+def test_a_study_from_before_a_figure_is_verified_by_its_others(measured: Measured) -> None:
+    cells = tuple(
+        cell.model_copy(
+            update={"classes": tuple(one.model_copy(update={"mean_probability": None}) for one in cell.classes)}
+        )
+        for cell in measured.study.cells
+    )
+    path = measured.settings.models_dir / "study.json"
+    write_study(measured.study.model_copy(update={"cells": cells}), path)
+    try:
+        assert verify(measured.settings, measured.data, measured.cache, nothing) == len(cells)
+    finally:
+        write_study(measured.study, path)
+
+
+def test_a_study_made_at_other_temperatures_than_the_cards_is_named(measured: Measured) -> None:
+    path = measured.settings.models_dir / "study.json"
+    models = tuple(
+        model.model_copy(update={"temperature": 0.9}) if model.slot == "left" else model
+        for model in measured.study.models
+    )
+    write_study(measured.study.model_copy(update={"models": models}), path)
+    try:
+        with pytest.raises(StudyMismatchError, match=rf"temperature of \S+: 0\.9, its card's: {TEMPERATURE}[;.]"):
+            verify(measured.settings, measured.data, measured.cache, nothing)
+    finally:
+        write_study(measured.study, path)
+
+
+def test_quadrants_are_worth_probabilities_at_the_cards_temperature(measured: Measured) -> None:
+    data = load_dataset(measured.data, size=32, duplicate_similarity=1.01)
+    reader = next(reader for reader in active_readers(measured.settings) if reader.slot == "any")
+    logits = Answers(measured.cache).logits(reader, data.test.faces, View.FULL)
+    given = softmax(logits, TEMPERATURE)[np.arange(len(logits)), data.test.labels]
+    assert measured.study.shapley is not None
+    assert measured.study.shapley.rows[0].whole == pytest.approx(given.mean(), abs=1e-4)
+
+
+def test_the_temperature_of_a_version_that_was_trained_on_other_data_is_passed_over(
+    measured: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temperature, "FEWEST", 1)
+    data = load_dataset(measured.data, size=32, duplicate_similarity=1.01)
+    (reader, *_) = active_readers(measured.settings)
+    assert differing_temperatures([reader], data, Answers(tmp_path))
+    assert differing_temperatures([reader], replace(data, fingerprint="0" * 64), Answers(tmp_path)) == []
 
 
 def test_a_temperature_that_the_validation_images_do_not_give_is_named(
