@@ -6,8 +6,8 @@ sorts the test images by how similar the most similar image is that the models d
 left out apart from the clean ones, and prints for each group the specialists' accuracy on their own views beside the
 one that its emotions let expect: that of the clean images of each emotion, weighted by how many the group has. Answers
 come from `models/study_answers.npz`; no network is asked. Networks that have learnt relatives of test images by heart
-read the groups with close ones better than the groups without. What that is worth, were all of it learnt by heart and
-nothing from the least similar images, is told last, with a bootstrap interval over the test images.
+read the groups with close ones better than the groups without. Differences have 95 % bootstrap intervals over the test
+images. What they are worth, were all of it learnt by heart and nothing from the least similar images, is told last.
 """
 
 import argparse
@@ -37,13 +37,18 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Group(NamedTuple):
-    """Test images with relatives of one closeness in the training; accuracies in per cent, means of five."""
+    """Test images with relatives of one closeness in the training; accuracies in per cent, means of five.
+
+    low, high: the 95 % interval of accuracy less expected, in points.
+    """
 
     name: str
     clean: bool
     images: int
     accuracy: float
     expected: float
+    low: float
+    high: float
 
 
 def rights(answers: StudyAnswers) -> Iterator[Mask]:
@@ -53,38 +58,60 @@ def rights(answers: StudyAnswers) -> Iterator[Mask]:
         yield given == answers.labels
 
 
-def rise(answers: StudyAnswers, closeness: npt.NDArray[np.float32], clean: Mask) -> tuple[float, float, float]:
-    """Return how many points of the whole set's accuracy the groups read better than the least similar ones, and its
-    95 % interval; arguments as `groups`. What the emotions let expect is computed anew in each resample."""
-    weights = np.concatenate([np.ones((1, len(clean)), np.float32), draw(len(clean), RESAMPLES)]).astype(np.float64)
+class Surplus(NamedTuple):
+    """How much better images were read than their emotions let expect, mean of the five specialists.
+
+    drawn: float64 (1 + B, N), how often each image was drawn: once each in the first row, then by B resamples.
+    gains: float64 (1 + B, N), right less expected, -1 to 1, times how often the image was drawn. What the emotions let
+        expect is computed anew in each resample.
+    """
+
+    drawn: npt.NDArray[np.float64]
+    gains: npt.NDArray[np.float64]
+
+    def points(self, chosen: Mask) -> npt.NDArray[np.float64]:
+        """Return, for the images and for each resample of them, the mean over the chosen ones in points (1 + B,)."""
+        return 100 * _share(self.gains[:, chosen], self.drawn[:, chosen])
+
+
+def surplus(answers: StudyAnswers, clean: Mask) -> Surplus:
+    """Return how much better images were read than the clean images of their emotion; arguments as `groups`."""
+    drawn = np.concatenate([np.ones((1, len(clean)), np.float32), draw(len(clean), RESAMPLES)]).astype(np.float64)
     labels = [answers.labels == label for label in range(len(LABELS))]
-    bands = [(closeness >= low) & (closeness < high) for low, high in zip(BANDS, (*BANDS[1:], np.inf), strict=True)]
-    total = np.zeros(len(weights))
+    gains = np.zeros_like(drawn)
     for right in rights(answers):
-        recalls = [_share(weights, right & clean & label, clean & label) for label in labels]
-        expected = sum(np.outer(recall, label) for recall, label in zip(recalls, labels, strict=True))
-        gains = weights * (right - expected)
-        for of_clean in (True, False):
-            least = bands[0] & (clean == of_clean)
-            base = gains[:, least].sum(axis=1) / np.maximum(weights[:, least].sum(axis=1), 1)
-            others = ~bands[0] & (clean == of_clean)
-            total += gains[:, others].sum(axis=1) - base * weights[:, others].sum(axis=1)
-    points = 100 * total / len(STUDY_VIEWS) / weights.sum(axis=1)
+        gains += right
+        for label in labels:
+            gains[:, label] -= _share(drawn[:, right & clean & label], drawn[:, clean & label])[:, None]
+    return Surplus(drawn, gains * drawn / len(STUDY_VIEWS))
+
+
+def rise(found: Surplus, closeness: npt.NDArray[np.float32], clean: Mask) -> tuple[float, float, float]:
+    """Return how many points of the whole set's accuracy the groups read better than the least similar ones, and its
+    95 % interval; `closeness` and `clean` as for `groups`."""
+    total = np.zeros(len(found.drawn))
+    for of_clean in (True, False):
+        least, others = ((closeness < BANDS[1]) == is_least for is_least in (True, False))
+        least, others = least & (clean == of_clean), others & (clean == of_clean)
+        total += (found.points(others) - found.points(least)) * found.drawn[:, others].sum(axis=1)
+    points = total / found.drawn.sum(axis=1)
     low, high = np.percentile(points[1:], (2.5, 97.5))
     return float(points[0]), float(low), float(high)
 
 
-def _share(weights: npt.NDArray[np.float64], part: Mask, whole: Mask) -> npt.NDArray[np.float64]:
-    return np.asarray(weights[:, part].sum(axis=1) / np.maximum(weights[:, whole].sum(axis=1), 1))
+def _share(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the rows' sums, those of `part` as shares of those of `whole`."""
+    return np.asarray(part.sum(axis=1) / np.maximum(whole.sum(axis=1), 1))
 
 
-def groups(answers: StudyAnswers, closeness: npt.NDArray[np.float32], clean: Mask) -> list[Group]:
+def groups(answers: StudyAnswers, closeness: npt.NDArray[np.float32], clean: Mask, gained: Surplus) -> list[Group]:
     """Return the groups that hold an image.
 
     Args:
         answers: of the study.
         closeness: float32 (N,), in the order of the answers.
         clean: bool (N,): of which images no copy was left out.
+        gained: see `surplus`.
     """
     found = []
     for low, high in zip(BANDS, (*BANDS[1:], np.inf), strict=True):
@@ -92,17 +119,11 @@ def groups(answers: StudyAnswers, closeness: npt.NDArray[np.float32], clean: Mas
         for of_clean in (True, False):
             chosen = (closeness >= low) & (closeness < high) & (clean == of_clean)
             if chosen.any():
-                both = [_accuracy(right, chosen, clean, answers.labels) for right in rights(answers)]
-                accuracy, expected = 100 * np.mean(both, axis=0)
-                found.append(Group(name, of_clean, int(chosen.sum()), accuracy, expected))
+                accuracy = 100 * float(np.mean([right[chosen].mean() for right in rights(answers)]))
+                points = gained.points(chosen)
+                ends = np.percentile(points[1:], (2.5, 97.5))
+                found.append(Group(name, of_clean, int(chosen.sum()), accuracy, accuracy - points[0], *ends))
     return found
-
-
-def _accuracy(right: Mask, chosen: Mask, clean: Mask, labels: npt.NDArray[np.uint8]) -> tuple[float, float]:
-    """Return the accuracy on the chosen images, and what their labels let expect, both 0 to 1."""
-    recalls = [right[clean & (labels == label)] for label in range(len(LABELS))]
-    of_label = np.array([each.mean() if len(each) else 0.0 for each in recalls])
-    return float(right[chosen].mean()), float(of_label[labels[chosen]].mean())
 
 
 def closeness(data: Dataset, answers: StudyAnswers) -> tuple[npt.NDArray[np.float32], Mask]:
@@ -120,13 +141,14 @@ def closeness(data: Dataset, answers: StudyAnswers) -> tuple[npt.NDArray[np.floa
 
 def table(found: Sequence[Group]) -> str:
     """Return the groups as Markdown, the clean ones first."""
-    lines = ["| most similar in the training | copy left out | images | accuracy | expected | difference |"]
-    lines.append("|---|---|---:|---:|---:|---:|")
+    lines = ["| most similar in the training | copy left out | images | accuracy | expected | difference | 95 % |"]
+    lines.append("|---|---|---:|---:|---:|---:|---:|")
     for each in sorted(found, key=lambda group: not group.clean):
         gap = each.accuracy - each.expected
         copied = "no" if each.clean else "yes"
         lines.append(
-            f"| {each.name} | {copied} | {each.images} | {each.accuracy:.1f} | {each.expected:.1f} | {gap:+.1f} |"
+            f"| {each.name} | {copied} | {each.images} | {each.accuracy:.1f} | {each.expected:.1f} | {gap:+.1f} "
+            f"| {each.low:+.1f} to {each.high:+.1f} |"
         )
     return "\n".join(lines)
 
@@ -142,10 +164,11 @@ def main() -> int:
         cards = [read_card(model_path(arguments.models, version)) for version in answers.versions]
         data = load_dataset(arguments.data, size=SIZE, **split_of(cards))
         near, clean = closeness(data, answers)
-        print(table(groups(answers, near, clean)))
+        gained = surplus(answers, clean)
+        print(table(groups(answers, near, clean, gained)))
         print(
             "\nAll above the least similar ones: {:.1f} points of the whole set ({:.1f} to {:.1f})".format(
-                *rise(answers, near, clean)
+                *rise(gained, near, clean)
             )
         )
     except HalffaceError as error:

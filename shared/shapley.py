@@ -88,14 +88,17 @@ def coalition_faces(
     return prepare(repeated, hidden, spec)
 
 
-def coalition_outputs(logits: npt.NDArray[np.float32], prior: npt.NDArray[np.generic] | Sequence[float]) -> Floats:
+def coalition_outputs(
+    logits: npt.NDArray[np.float32], prior: npt.NDArray[np.generic] | Sequence[float], temperature: float = 1.0
+) -> Floats:
     """Return the probabilities by coalition, (N, 16, 7).
 
     Args:
         logits: float32 (N * 15, 7), the network's answers to `coalition_faces`.
         prior: (7,), the emotions' shares in the training images.
+        temperature: of the network's card; it divides the logits.
     """
-    seen = softmax(logits).reshape(-1, COALITIONS - 1, len(LABELS))
+    seen = softmax(logits, temperature).reshape(-1, COALITIONS - 1, len(LABELS))
     outputs = np.empty((len(seen), COALITIONS, len(LABELS)))
     outputs[:, 0] = np.asarray(prior, np.float64)
     outputs[:, 1:] = seen
@@ -107,6 +110,7 @@ def explain_face(
     face: npt.NDArray[np.uint8],
     spec: InputSpec,
     prior: npt.NDArray[np.generic] | Sequence[float],
+    temperature: float = 1.0,
 ) -> Explanation:
     """Return what each quadrant of a face is worth, from one batch of 15 masked faces.
 
@@ -116,11 +120,12 @@ def explain_face(
         face: uint8 (H, W) of any size.
         spec: what the network expects.
         prior: (7,), the emotions' shares in the training images.
+        temperature: of the network's card; it divides the logits.
 
     Raises:
         FaceShapeError: not a grayscale uint8 face.
     """
-    outputs = coalition_outputs(forward(coalition_faces([face], spec)), prior)[0]
+    outputs = coalition_outputs(forward(coalition_faces([face], spec)), prior, temperature)[0]
     return Explanation(shapley_values(outputs), outputs)
 
 

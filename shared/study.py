@@ -70,7 +70,7 @@ class Estimate(Frozen):
 
 
 class Leaks(Frozen):
-    """How many test images stand in the data set's training split. None of those training images was trained on."""
+    """How many test images stand in the data set's training split."""
 
     equal: int = Field(ge=0, description="Test images that stand there pixel for pixel.")
     near: int = Field(ge=0, description="Further test images that are nearly a training image.")
@@ -81,6 +81,7 @@ class Leaks(Frozen):
     left_out: dict[str, int] = Field(
         default_factory=dict, description="Why (equal_to_test, nearly_test, repeated) to images not trained on."
     )
+    left_out_by_all: bool = Field(True, description="No version was trained on any of those training images.")
 
 
 class Protocol(Frozen):
@@ -96,6 +97,9 @@ class Protocol(Frozen):
     selection: str = Field(description="How epoch and settings were chosen.")
     evaluation: str = Field(description="How a test image is seen and read.")
     seeds: tuple[int, ...] = Field(description="Seeds of the trainings.")
+    divided: bool = Field(
+        False, description="Areas, Shapley values and confidences are of logits divided by each model's temperature."
+    )
     resamples: int = Field(ge=1, description="Bootstrap resamples behind each interval.")
     bootstrap_seed: int
     created: str = Field(description="UTC time, ISO 8601.")
@@ -119,7 +123,9 @@ class StudyModel(Frozen):
     architecture: str
     parameters: int = Field(ge=0)
     size_bytes: int = Field(ge=0, description="The ONNX file's size.")
-    temperature: Rounded = Field(description="Logits divided by this are calibrated; fitted on validation images.")
+    temperature: Rounded = Field(
+        description="The card's: logits divided by this are calibrated; 1 where it names none."
+    )
     latency: Latency | None = None
 
 
@@ -150,6 +156,9 @@ class ClassFigures(Frozen):
     f1: Estimate | None
     auc: Estimate | None
     ap: Estimate | None = Field(description="Average precision.")
+    mean_probability: Rounded | None = Field(
+        None, description="Over all images, at the temperature: beside the class's share of them, whether it is tilted."
+    )
 
 
 class Curve(Frozen):
@@ -246,6 +255,7 @@ class PairedTest(Frozen):
     p: PValue
     p_corrected: PValue
     difference: Estimate = Field(description="Accuracy of the first less that of the second.")
+    macro_f1_difference: Estimate | None = Field(None, description="The same of macro F1; null for one emotion.")
     odds_ratio: Estimate = Field(description="only_first / only_second, with the exact interval.")
     cohens_g: Rounded = Field(description="only_first / (only_first + only_second) - 0.5; 0.05 is small, 0.25 large.")
     sentence: str
@@ -310,13 +320,15 @@ class RobustnessPoint(Frozen):
     severity: Rounded
     accuracy: Estimate
     macro_f1: Estimate
+    change: Estimate | None = Field(
+        None, description="Accuracy less that on the same faces undamaged, paired; null where another part is hidden."
+    )
 
 
 class Robustness(Frozen):
     """What damage costs, on a random sample of the test images; undamaged points are named `none`, severity 0."""
 
     images: int | None = Field(None, description="Test images in the sample; null: all.")
-    sample_seed: int = 0
     corruptions: tuple[Corruption, ...] = ()
     points: tuple[RobustnessPoint, ...] = ()
 

@@ -28,7 +28,7 @@ class Mistake(Answer):
     name: str = Field(description="Its name in the data set.", examples=["test/sad/PrivateTest_1.jpg"])
     label: Label
     answer: Label
-    confidence: float = Field(ge=0, le=1, description="The probability of its answer before temperature scaling.")
+    confidence: float = Field(ge=0, le=1, description="The probability of its answer.")
 
 
 class MistakeList(Answer):

@@ -87,6 +87,7 @@ def cell(rng: np.random.Generator, slot: str, view: str, subset: Subset) -> Cell
                 f1=some(rng),
                 auc=some(rng, 0.7, 0.9),
                 ap=some(rng),
+                mean_probability=0.05 + 0.03 * index,
             )
             for index, label in enumerate(LABELS)
         ),
@@ -122,6 +123,7 @@ def paired_test(hypothesis: str, name: str, model: tuple[str, str], label: str |
         p=6.5e-7,
         p_corrected=3.9e-6,
         difference=Estimate(value=-0.0279, low=-0.0385, high=-0.017),
+        macro_f1_difference=None if label else Estimate(value=-0.0412, low=-0.06, high=-0.02),
         odds_ratio=Estimate(value=0.7778, low=0.7, high=0.86),
         cohens_g=-0.0625,
         sentence="The second half is worth more by 2.8 points (95 % 1.7 to 3.9, corrected p < 0.001).",
@@ -170,6 +172,7 @@ def example_study() -> StudyResult:
             selection="The epoch was chosen on the validation images.",
             evaluation="Each test image was seen once.",
             seeds=(1,),
+            divided=True,
             resamples=2000,
             bootstrap_seed=0,
             created="2026-01-01T00:00:00Z",
@@ -240,7 +243,14 @@ def example_study() -> StudyResult:
         robustness=Robustness(
             corruptions=corruptions,
             points=tuple(
-                RobustnessPoint(model=slot, corruption=name, severity=severity, accuracy=some(rng), macro_f1=some(rng))
+                RobustnessPoint(
+                    model=slot,
+                    corruption=name,
+                    severity=severity,
+                    accuracy=some(rng),
+                    macro_f1=some(rng),
+                    change=None if name == "none" else estimate(-0.015),
+                )
                 for slot in SLOTS
                 for name, severities in (("none", (0,)), *((c.name, c.severities) for c in corruptions))
                 for severity in severities

@@ -70,12 +70,13 @@ def accuracy(logits: Logits, labels: npt.NDArray[np.int64]) -> float:
     return float((logits.argmax(axis=1) == labels).mean())
 
 
-def measure(logits: Logits, labels: npt.NDArray[np.int64]) -> dict[str, Any]:
+def measure(logits: Logits, labels: npt.NDArray[np.int64], temperature: float = 1.0) -> dict[str, Any]:
     """Return the figures of one view.
 
     Args:
         logits: float32 (N, 7).
         labels: int64 (N,).
+        temperature: the card's; areas are of the divided logits.
 
     Returns:
         count, accuracy, macro_f1, weighted_f1, weighted_auc (one against the rest, weighted by class; None if a class
@@ -92,14 +93,14 @@ def measure(logits: Logits, labels: npt.NDArray[np.int64]) -> dict[str, Any]:
         "accuracy": float((predicted == labels).mean()),
         "macro_f1": float(f1_score(labels, predicted, labels=classes, average="macro", zero_division=0)),
         "weighted_f1": float(f1_score(labels, predicted, labels=classes, average="weighted", zero_division=0)),
-        "weighted_auc": _weighted_auc(logits, labels),
+        "weighted_auc": _weighted_auc(logits, labels, temperature),
         "class_accuracy": per_class,
     }
 
 
-def _weighted_auc(logits: Logits, labels: npt.NDArray[np.int64]) -> float | None:
+def _weighted_auc(logits: Logits, labels: npt.NDArray[np.int64], temperature: float) -> float | None:
     if len(set(labels.tolist())) < len(LABELS):
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return float(roc_auc_score(labels, softmax(logits), multi_class="ovr", average="weighted"))
+        return float(roc_auc_score(labels, softmax(logits, temperature), multi_class="ovr", average="weighted"))

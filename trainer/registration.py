@@ -22,7 +22,6 @@ from shared.probabilities import Forward
 from shared.run_folder import ANSWERS_DIR, EXPORT_DIR, ORIGIN_FILE, RunFolder, utc_now
 from shared.schemas.jobs import JobProgress, JobRequest, MetricRow
 from shared.self_test import known_logits
-from trainer.augmentation import view_mix
 from trainer.checkpoints import save_weights
 from trainer.data import Dataset
 from trainer.descriptions import NO_AVERAGE, average_words, code_revision, command_of, nearly_words
@@ -34,7 +33,7 @@ from trainer.onnx_forward import onnx_forward
 from trainer.pace import Pace
 from trainer.stopping import stoppable
 from trainer.study.answers import Answers
-from trainer.study.calibration import fit_temperature
+from trainer.study.temperature import faces_to_read, temperature_of
 from trainer.training import Hooks
 
 PROTOCOL: Final = (
@@ -47,8 +46,6 @@ INTENDED_USE: Final = (
     "picture was found on the web and checked by people, not what a person feels. Not for decisions about people: "
     "hiring, policing, schools, insurance, medicine."
 )
-FEWEST_FOR_TEMPERATURE: Final = 100
-"""Validation images; a network may read each of fewer rightly, and the temperature would make it sure of everything."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ def _exported(
     weights = path.with_name(WEIGHTS_FILE)
     save_weights(weights, network, half=True)
     exported_file = ExportedFile(onnx_forward(path, export.threads), origin.input, sha256_of(path))
-    pace = Pace(len(STUDY_VIEWS) * len(data.test) + len(data.validation), hooks.clock)
+    pace = Pace(len(STUDY_VIEWS) * len(data.test) + faces_to_read(data), hooks.clock)
 
     def tell(next_faces: int) -> None:
         pace.begin(next_faces)
@@ -143,10 +140,11 @@ def _exported(
         hooks.progress(last.model_copy(update=reading))
 
     answers, described = Answers(run.path / ANSWERS_DIR, tell), data.describe()
+    temperature = temperature_of(exported_file, origin.view, data, answers) or 1.0
     metrics = {
         "protocol": f"{PROTOCOL.format(nearly_words(origin.training))}{_test_time(origin.training)}.",
         "export": exported,
-        "test": _measure_views(exported_file, data, answers),
+        "test": _measure_views(exported_file, data, answers, temperature),
     }
     against = against_serving(models_dir, metrics, described["fingerprint"])
     card = {
@@ -155,26 +153,19 @@ def _exported(
         "data": described,
         "metrics": {**metrics, "against": {view: each.model_dump() for view, each in against.items()}},
         "self_test": known_logits(exported_file.forward, origin.input),
-        "temperature": _temperature(exported_file, data, origin.view, answers),
+        "temperature": temperature,
         "created": utc_now(),
         "intended_use": INTENDED_USE,
     }
     return {path.name: path, weights.name: weights}, card
 
 
-def _temperature(asked: ExportedFile, data: Dataset, view: str, answers: Answers) -> float:
-    """Return what makes the file's probabilities honest where it sees what it was trained to see; 1 if too few tell."""
-    part = data.validation
-    if len(part) < FEWEST_FOR_TEMPERATURE:
-        return 1.0
-    logits = answers.logits(asked, part.faces, view_mix(view).fixed(len(part)))
-    return round(fit_temperature(logits, part.labels), 4)
-
-
-def _measure_views(asked: ExportedFile, data: Dataset, answers: Answers) -> dict[str, Any]:
+def _measure_views(asked: ExportedFile, data: Dataset, answers: Answers, temperature: float) -> dict[str, Any]:
     """Return the study's views to their figures on the test part (see `trainer.evaluation.measure`)."""
     part = data.test
-    return {view.value: measure(answers.logits(asked, part.faces, view), part.labels) for view in STUDY_VIEWS}
+    return {
+        view.value: measure(answers.logits(asked, part.faces, view), part.labels, temperature) for view in STUDY_VIEWS
+    }
 
 
 def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:

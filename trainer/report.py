@@ -48,4 +48,5 @@ def evaluate(
         evaluation = evaluation_of(reader, dataset, views, Answers(Path(cache)))
     if report is not None:
         write_report(evaluation, report)
-    return reader.card, {view: measure(logits, dataset.test.labels) for view, logits in evaluation.logits.items()}
+    labels, temperature = evaluation.labels, evaluation.temperature
+    return reader.card, {view: measure(logits, labels, temperature) for view, logits in evaluation.logits.items()}

@@ -1,5 +1,6 @@
 """The README's tables: from the study where there is one, else from the cards of the active models."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import model_path, read_active, read_card
 from shared.schemas.wire import SLOTS
 from shared.study import STUDY_FILE, Cell, Estimate, PublishedCell, StudyResult, read_study
+from trainer.study.comparisons import ALPHA
+from trainer.study.paired_tests import holm
 
 COLUMNS: Final = {
     "accuracy": "accuracy",
@@ -19,6 +22,7 @@ COLUMNS: Final = {
     "weighted_f1": "weighted F1",
     "weighted_auc": "weighted AUC",
 }
+Z_95: Final = 1.96
 BEGIN: Final = "<!-- table: python -m trainer table -->"
 END: Final = "<!-- end of table -->"
 
@@ -53,7 +57,8 @@ def released_table(models_dir: Path) -> str:
 
 def study_tables(study: StudyResult) -> str:
     """Return the study's figures on all test images as Markdown: accuracy of models (rows) by views, accuracy
-    and macro F1 of each view's own model beside the original's, and how many cells are at or above the original's."""
+    and macro F1 of each view's own model beside the original's, how many cells are at or above the original's, and on
+    which views the two are apart."""
     lines = [f"| trained on | {' | '.join(STUDY_VIEWS)} |", f"|---|{'---:|' * len(STUDY_VIEWS)}"]
     for slot in SLOTS:
         found = [study.cell(slot, view.value) for view in STUDY_VIEWS]
@@ -61,7 +66,7 @@ def study_tables(study: StudyResult) -> str:
     for name in Known._fields:
         lines += ["", *_diagonal(study, name)]
     if study.published:
-        lines += ["", _count_above(study)]
+        lines += ["", f"{_count_above(study)} {_apart(study)}".rstrip()]
     return "\n".join(lines)
 
 
@@ -114,6 +119,40 @@ def _count_above(study: StudyResult) -> str:
             f"{words} {sum(each for each, _ in reached)} of {len(reached)} (own view: {sum(own)} of {len(own)})"
         )
     return f"Cells of the five specialists at or above the original's: {', '.join(parts)}."
+
+
+def _apart(study: StudyResult) -> str:
+    """Return on which views our own model and the original's are apart, by each figure of `Known`, in a sentence; or
+    nothing where no figure of both is known with an interval.
+
+    The original's answers are not known, so its figures are taken as those of independent images, as uncertain as ours.
+    """
+    parts = []
+    for name in Known._fields:
+        gaps: dict[str, tuple[float, float]] = {}
+        for view in STUDY_VIEWS:
+            ours, theirs = _figure(study.cell(view.value, view.value), name), study.published_cell(view, view)
+            if ours and theirs and ours.low is not None and ours.high is not None:
+                gap, error = ours.value - getattr(theirs, name), math.sqrt(2) * (ours.high - ours.low) / (2 * Z_95)
+                gaps[view.value] = gap, math.erfc(abs(gap) / error / math.sqrt(2))
+        corrected = holm([p for _, p in gaps.values()])
+        shown = {view: gap for (view, (gap, _)), p in zip(gaps.items(), corrected, strict=True) if p < ALPHA}
+        sides = [
+            f"{side} on {', '.join(views)}"
+            for side, views in (
+                ("above", [view for view, gap in shown.items() if gap > 0]),
+                ("below", [view for view, gap in shown.items() if gap < 0]),
+            )
+            if views
+        ]
+        if gaps:
+            parts.append(f"{COLUMNS[name]} {' and '.join(sides) or 'is not shown to differ on any'}")
+    if not parts:
+        return ""
+    return (
+        "On their own views, with the original's figures taken as those of other images, as uncertain as ours, and p "
+        f"corrected over the five views (Holm): {'; '.join(parts)}."
+    )
 
 
 def _cells(study: StudyResult) -> tuple[PublishedCell, ...]:

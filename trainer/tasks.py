@@ -178,7 +178,7 @@ def evaluate_version(work: Work) -> str:
     reader = open_reader(work.settings.models_dir, "any", request.model or "", work.settings.threads)
     data = work.dataset(reader.card.input.size, split_of([reader.card]))
     views = request.views or list(STUDY_VIEWS)
-    answers = work.answers(len(views) * len(data.test) + len(data.validation))
+    answers = work.answers(len(views) * len(data.test))
     with work.stoppable("measuring"):
         write_report(evaluation_of(reader, data, views, answers), work.run.path / REPORT_DIR)
     work.tell("done")

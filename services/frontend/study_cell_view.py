@@ -44,25 +44,39 @@ def _emotions(study: StudyResult, cell: Cell) -> None:
     st.markdown("**By emotion**")
     name = st.selectbox(
         "Figure of an emotion",
-        list(CLASS_FIGURES),
+        [name for name in CLASS_FIGURES if any(getattr(each, name) is not None for each in cell.classes)],
         format_func=CLASS_FIGURES.__getitem__,
         key="class-figure",
         persist_state="session",
     )
     figures = {each.label: _class_figure(each, name) for each in cell.classes}
-    theirs = study.published_cell(cell.trained_on, cell.evaluated_on) if name == "accuracy" else None
+    beside, title, told = _beside(study, cell, name)
     chart = study_charts.emotions(
         {str(label): figure for label, figure in figures.items()},
-        {str(label): share for label, share in theirs.class_accuracy.items()} if theirs else {},
+        beside,
         unit=f"{CLASS_FIGURES[name]}, per cent",
+        beside_title=title,
     )
     st.altair_chart(chart, width="stretch", alt=f"{CLASS_FIGURES[name]} of each emotion")
-    st.caption("Lines are 95 % intervals." + (" Diamonds: the original study, all test images." if theirs else ""))
+    st.caption(told)
 
 
 def _class_figure(figures: ClassFigures, name: str) -> Estimate | None:
-    value: Estimate | None = getattr(figures, name)
-    return value
+    value: Estimate | float | None = getattr(figures, name)
+    return Estimate(value=value) if isinstance(value, float) else value
+
+
+def _beside(study: StudyResult, cell: Cell, name: str) -> tuple[dict[str, float], str, str]:
+    """Return what stands beside a figure of each emotion, as a diamond, its name, and what is said below the chart."""
+    if name == "mean_probability":
+        shares = {str(each.label): each.count / cell.count for each in cell.classes}
+        told = "Mean over all images of the part, at the temperature. Diamonds: the emotion's share of the images."
+        return shares, "Share of the images", told
+    theirs = study.published_cell(cell.trained_on, cell.evaluated_on) if name == "accuracy" else None
+    if theirs is None:
+        return {}, "", "Lines are 95 % intervals."
+    shares = {str(label): share for label, share in theirs.class_accuracy.items()}
+    return shares, "Original study", "Lines are 95 % intervals. Diamonds: the original study, all test images."
 
 
 def _curves(cell: Cell) -> None:

@@ -117,18 +117,20 @@ def agreement(table: Agreement) -> Chart:
 
 def emotions(
     figures: Mapping[str, Estimate | None],
-    published: Mapping[str, float],
+    beside: Mapping[str, float],
     *,
     unit: str,
+    beside_title: str = "",
     differences: bool = False,
     p_values: Mapping[str, float] | None = None,
 ) -> Chart:
-    """Return a figure of each emotion as a bar with its interval and its number; published ones as diamonds.
+    """Return a figure of each emotion as a bar with its interval and its number, what stands beside it as a diamond.
 
     Args:
         figures: emotion, or `ALL`, to a share of 1; None is left out.
-        published: emotion to the original study's share; empty for none.
+        beside: emotion to another share, drawn as a diamond; empty for none.
         unit: the axis title.
+        beside_title: what the diamonds are.
         differences: the shares are differences: bars begin at 0 and go to both sides.
         p_values: emotion, or `ALL`, to its corrected p: a star says that it is small, and hovering how small.
     """
@@ -173,15 +175,15 @@ def emotions(
         .encode(x=alt.X("end:Q"), text="told:N")
     )
     layers = [bars, intervals, numbers]
-    if published:
-        marks: list[Row] = [{"emotion": label, "published": value * 100} for label, value in published.items()]
+    if beside:
+        marks: list[Row] = [{"emotion": label, "beside": value * 100} for label, value in beside.items()]
         layers.append(
             alt.Chart(inline(marks))
             .mark_point(shape="diamond", size=70, filled=False, strokeWidth=2, color=NO_FIGURE, yOffset=ON_TOP)
             .encode(
                 y=alt.Y("emotion:N"),
-                x="published:Q",
-                tooltip=[alt.Tooltip("emotion:N"), alt.Tooltip("published:Q", title="Original study", format=".1f")],
+                x="beside:Q",
+                tooltip=[alt.Tooltip("emotion:N"), alt.Tooltip("beside:Q", title=beside_title, format=".1f")],
             )
         )
     return alt.layer(*layers).properties(height=36 * len(rows) + 30)

@@ -5,26 +5,27 @@ import streamlit as st
 from services.frontend.client import GatewayRefusedError
 from services.frontend.guard import gateway
 from services.frontend.study_mistakes_grid import grid
-from services.frontend.study_words import NAMES
+from services.frontend.study_words import NAMES, undivided_words
 from shared.labels import LABELS
+from shared.study import StudyResult
 from shared.study_mistakes import MistakeList, MistakesQuery
 
 EVERY = "any"
 
 
-def show_mistakes(model: str, view: str) -> None:
-    """Show what a model misread on a view, once it is asked for."""
+def show_mistakes(study: StudyResult, model: str, view: str) -> None:
+    """Show what a model of the study misread on a view, once it is asked for."""
     shown = st.expander("Misread test images", icon=":material/image_search:", key="mistakes", on_change="rerun")
     if not shown.open:
         return
     with shown:
         try:
-            _browse(model, view)
+            _browse(study, model, view)
         except GatewayRefusedError as error:
             st.info(str(error), icon=":material/folder_open:")
 
 
-def _browse(model: str, view: str) -> None:
+def _browse(study: StudyResult, model: str, view: str) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         label = _emotion("Label", "mistake-label")
         answer = _emotion("Read as", "mistake-answer")
@@ -39,7 +40,7 @@ def _browse(model: str, view: str) -> None:
         st.html(grid(found.mistakes, {each.image: _png(each.image) for each in found.mistakes}, view))
         st.caption(
             f"{NAMES[model]}, {NAMES[view].lower() if view != 'full' else 'nothing hidden'} in the test; "
-            "those first of which the model was most sure, before temperature scaling. Shown from your own copy of the "
+            f"those first of which the model was most sure. {undivided_words(study)}Shown from your own copy of the "
             "data; dark is what was hidden."
         )
 

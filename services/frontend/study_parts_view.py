@@ -31,9 +31,9 @@ def show_shapley(study: StudyResult) -> None:
     st.html(study_faces.faces(rows))
     st.caption(
         f"Points of probability that a quarter adds to the labelled emotion, mean over the images (Shapley values of "
-        f"{study.shapley.model}); blue adds, orange takes away. Of probabilities before temperature scaling, which are "
-        "more modest than those that are served. The first quarter that is uncovered is also credited with how much "
-        "more readily than its share a class-weighted network gives a rare emotion, most for disgust."
+        f"{study.shapley.model}); blue adds, orange takes away. {study_words.undivided_words(study)}The first quarter "
+        "that is uncovered is also credited with how much more readily than its share a class-weighted network gives a "
+        "rare emotion, most for disgust."
     )
     left, right = st.columns(2, gap="large")
     for column, title in ((left, "Upper half minus lower half"), (right, "Left half minus right half")):
@@ -65,11 +65,11 @@ def show_robustness(study: StudyResult) -> None:
         "quarters hidden met the diagonals in training; a version that started from another one has seen what that one "
         "saw, and how each was augmented is in its card."
     )
-    _damage_of_all(damage)
+    _damage_of_all(damage, study_words.floor_words(study))
     _damage_of_one(damage)
 
 
-def _damage_of_all(damage: Robustness) -> None:
+def _damage_of_all(damage: Robustness, floor: str) -> None:
     legend = "".join(
         f'<span style="white-space:nowrap"><span style="color:{MODEL_COLOURS[slot]}">●</span> '
         f"{html.escape(NAMES[slot])}</span>"
@@ -91,7 +91,7 @@ def _damage_of_all(damage: Robustness) -> None:
     told = f", which reach up to {study_words.hundredths(reach)} points to each side" if reach else ""
     st.caption(
         f"Curves begin with undamaged faces and are drawn without their 95 % intervals{told}; lines beside the dots "
-        "are such intervals. Axes do not begin at 0."
+        f"are such intervals. Axes do not begin at 0. {floor}"
     )
     with st.expander("The same as a table", icon=":material/table:"):
         st.dataframe(study_tables.damage_rows(damage), hide_index=True, width="stretch")
@@ -114,8 +114,10 @@ def _damage_of_one(damage: Robustness) -> None:
     )
     st.caption(f"Lines are 95 % intervals; dashed: undamaged faces{own}.")
     with st.expander("The same as a table, with macro F1", icon=":material/table:"):
-        st.dataframe(study_tables.damage_of_rows(damage, model), hide_index=True, width="stretch")
-        st.caption("With 95 % intervals; the change, without one, is against undamaged faces.")
+        rows = study_tables.damage_of_rows(damage, model)
+        st.dataframe(rows, hide_index=True, width="stretch")
+        paired = any("Change, points" in row for row in rows)
+        st.caption(f"With 95 % intervals{'; the change is against the same faces undamaged, paired' * paired}.")
 
 
 def _measured_on(images: int | None, of: int | None) -> str:

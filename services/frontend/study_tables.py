@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from services.frontend.study_words import NAMES, WHOLE_FACES, signed, with_interval
-from shared.masking import View
+from services.frontend.study_words import NAMES, with_interval
 from shared.study import UNDAMAGED, Estimate, Robustness, RobustnessPoint, Shapley
 
 
@@ -23,24 +22,18 @@ def damage_rows(damage: Robustness) -> list[dict[str, str]]:
 def damage_of_rows(damage: Robustness, model: str) -> list[dict[str, str]]:
     """Return the same of one model, with macro F1 and with what it loses or gains beside undamaged faces."""
     points = points_of(damage, model)
-    whole = points.get((UNDAMAGED, 0.0))
+    changes = any(point.change for point in points.values())  # a study from before them has none
     return [
         {
             "Damage": title,
             "Severity": severity,
             "Accuracy, %": with_interval(point.accuracy),
-            "Change, points": signed(point.accuracy.value - whole.accuracy.value) if whole and _compares(point) else "",
+            **({"Change, points": with_interval(point.change) if point.change else ""} if changes else {}),
             "Macro F1, %": with_interval(point.macro_f1),
         }
         for name, level, title, severity in damage_kinds(damage)
         if (point := points.get((name, level)))
     ]
-
-
-def _compares(point: RobustnessPoint) -> bool:
-    """Return whether a point stands beside undamaged faces: damaged, and the same half hidden as there."""
-    hides_a_half = point.corruption in set(View)
-    return point.corruption != UNDAMAGED and (point.model in WHOLE_FACES or not hides_a_half)
 
 
 def damage_kinds(damage: Robustness) -> Iterator[tuple[str, float, str, str]]:

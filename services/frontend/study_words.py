@@ -60,7 +60,9 @@ CLASS_FIGURES: Final = {
     "f1": "F1",
     "auc": "AUC",
     "ap": "Average precision",
+    "mean_probability": "Mean probability",
 }
+"""What the chart of the emotions can show."""
 
 NO_STUDY: Final = """
 The study measures six models on five views of FER2013's test images, and this page shows its figures. Put FER2013 into
@@ -137,7 +139,7 @@ def finding(hypothesis: Hypothesis, tests: Sequence[PairedTest]) -> tuple[str, s
 
 
 def carriers(hypothesis: Hypothesis, tests: Sequence[PairedTest]) -> str:
-    """Return how much of a shown difference comes from the two emotions with most of it, and what the others give.
+    """Return how much of a shown difference comes from the one or two emotions with most of it, and what is left.
 
     The others' interval is that of a difference of paired shares (normal). Empty where no difference is shown.
     """
@@ -147,17 +149,19 @@ def carriers(hypothesis: Hypothesis, tests: Sequence[PairedTest]) -> str:
         return ""
     sign = 1 if whole.only_first > whole.only_second else -1
     net = {name: sign * (test.only_first - test.only_second) for name, test in by_emotion.items()}
-    most = sorted(net, key=net.__getitem__, reverse=True)[:2]
+    most = [name for name in sorted(net, key=net.__getitem__, reverse=True)[:2] if net[name] > 0]
     others = [test for name, test in by_emotion.items() if name not in most]
     images = sum(test.n for test in others)
     first, second = sum(test.only_first for test in others), sum(test.only_second for test in others)
     gap = sign * (first - second) / images
     reach = Z_95 * math.sqrt(max(first + second - (first - second) ** 2 / images, 0)) / images
     rest = interval(Estimate(value=gap, low=gap - reach, high=gap + reach))
+    who = hypothesis.first if sign > 0 else hypothesis.second
+    parts = " and ".join(f"{net[name]:,} {'' if index else 'are '}{name}" for index, name in enumerate(most))
     return (
-        f"Of the net {abs(whole.only_first - whole.only_second):,} images that make it, {net[most[0]]:,} are {most[0]} "
-        f"and {net[most[1]]:,} {most[1]}. On the other {len(others)} emotions together it is {signed(gap)} points "
-        f"({rest}); which two to leave out was seen from the figures."
+        f"Of the net {abs(whole.only_first - whole.only_second):,} images that make it, {parts}. On the other "
+        f"{len(others)} emotions together the {who} is ahead by {signed(gap)} points ({rest}); which to leave out was "
+        "seen from the figures."
     )
 
 
@@ -183,7 +187,7 @@ def _turned(estimate: Estimate, sign: float) -> Estimate:
 
 
 def paired_test_row(test: PairedTest) -> dict[str, str | int | float]:
-    """Return a test's line in the table of tests; what one may want to sort by is a number."""
+    """Return a test's line in the table of tests; the figures that most want sorting by are numbers."""
     return {
         "Test": test.id,
         "Family": test.family,
@@ -196,6 +200,7 @@ def paired_test_row(test: PairedTest) -> dict[str, str | int | float]:
         "Only second right": test.only_second,
         "Difference, points": round(test.difference.value * 100, 1),
         "95 % interval": interval(test.difference),
+        "Macro F1, points": with_interval(test.macro_f1_difference),
         "Odds ratio": round(test.odds_ratio.value, 2),
         "Cohen's g": round(test.cohens_g, 3),
         "Method": test.method,
@@ -224,6 +229,17 @@ def model_row(model: StudyModel, study: StudyResult) -> dict[str, str]:
     }
 
 
+def floor_words(study: StudyResult) -> str:
+    """Return what always answering the most frequent emotion would give on the test images; nothing without cells."""
+    cell = study.cell("full", "full")
+    if cell is None:
+        return ""
+    most = max(cell.classes, key=lambda one: one.count)
+    return (
+        f"Always answering {most.label} would be right on {hundredths(most.count / cell.count)} % of the test images."
+    )
+
+
 def machines(models: Sequence[StudyModel]) -> str:
     """Return where the times were measured, in a sentence; nothing where none was."""
     places = sorted({(model.latency.machine, model.latency.threads) for model in models if model.latency})
@@ -233,11 +249,22 @@ def machines(models: Sequence[StudyModel]) -> str:
     )
 
 
+def undivided_words(study: StudyResult) -> str:
+    """Return what to say of probabilities in a study from before they were divided by temperatures; or nothing."""
+    told = "Probabilities are those before temperature scaling, more modest than those that are served. "
+    return "" if study.protocol.divided else told
+
+
 def leaks_words(leaks: Leaks) -> str:
     """Return how many test images stand in the training split, and how many copies there are, in sentences."""
     text = (
         f"{leaks.equal:,} test images stand in the training split pixel for pixel, {leaks.near:,} more nearly so "
-        f"(thumbnails correlate at {leaks.similarity:g} or more); none of those training images was trained on."
+        f"(thumbnails correlate at {leaks.similarity:g} or more); "
+    )
+    text += (
+        "none of those training images was trained on."
+        if leaks.left_out_by_all
+        else "which of those training images a version left out is in its card."
     )
     if leaks.train_repeats is not None:
         text += (
@@ -246,7 +273,7 @@ def leaks_words(leaks: Leaks) -> str:
         )
     if leaks.left_out:
         parts = ", ".join(f"{count:,} {LEFT_OUT.get(why, why)}" for why, count in leaks.left_out.items())
-        text += f" Left out of training: {parts}."
+        text += f" Left out {'of training' if leaks.left_out_by_all else 'where a version left copies out'}: {parts}."
     return text
 
 
@@ -254,12 +281,14 @@ def copies_words(study: StudyResult) -> str:
     """Return what knowing the copies by heart would give, on each specialist's own view, in sentences; or nothing."""
     known = {slot: knowing_copies(study, slot, slot) for slot in NAMES if slot != "any"}
     parts = [f"{NAMES[slot].lower()} {hundredths(it.accuracy)} %" for slot, it in known.items() if it is not None]
-    if not parts or not (study.protocol.leaks.equal or study.protocol.leaks.near):
+    leaks = study.protocol.leaks
+    if not parts or not (leaks.equal or leaks.near):
         return ""
+    ours = "Ours left the copies out; a network trained on the whole split did not. " if leaks.left_out_by_all else ""
     return (
         "A network that reads the other test images as ours do, and knows by heart those of which the training split "
-        f"holds a copy, would reach {', '.join(parts)}. Ours left the copies out; a network trained on the whole split "
-        "did not. This is a bound: training on the copies gives less than knowing them all (docs/study.md)."
+        f"holds a copy, would reach {', '.join(parts)}. {ours}This is a bound: "
+        "training on the copies gives less than knowing them all (docs/study.md)."
     )
 
 
@@ -278,7 +307,7 @@ def protocol_rows(study: StudyResult) -> dict[str, str]:
             f"95 %, {protocol.resamples:,} bootstrap resamples of the test images, seed {protocol.bootstrap_seed}; "
             f"of areas under curves (AUC, average precision) the first {min(AREA_RESAMPLES, protocol.resamples):,}. "
             "They say how far a figure could move with other test images of the kind, not with another training. "
-            "Those of calibration errors hold the true value less often, some 86 to 90 times of 100 (docs/study.md)."
+            "Those of calibration errors hold the true value less often than 95 times of 100 (docs/study.md)."
         ),
         "Seeds": ", ".join(map(str, protocol.seeds)) or "not noted",
         "Made": f"{protocol.created}{f', revision {protocol.revision}' if protocol.revision else ''}",

@@ -234,16 +234,16 @@ def probabilities(network: Network, grays: Sequence[Gray], view: View) -> npt.ND
     Raises:
         ApiError: 503 `model_broken`: the network gave no finite numbers.
     """
-    return softmax(_logits(network, prepare(grays, view, network.card.input)))
+    return softmax(_logits(network, prepare(grays, view, network.card.input)), network.card.temperature)
 
 
 def _logits(network: Network, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return float32 (N, 7) of a prepared batch, divided by the temperature. Raises ApiError: 503 `model_broken`."""
+    """Return float32 (N, 7) of a prepared batch. Raises ApiError: 503 `model_broken`."""
     logits = network.logits(batch)
     if not np.isfinite(logits).all():
         message = f"The model {network.card.id} gave no result for a face; choose another model."
         raise ApiError(status=503, code="model_broken", message=message)
-    return np.asarray(logits / np.float32(network.card.temperature), np.float32)
+    return logits
 
 
 def worth(network: Network, gray: Gray) -> Worth:
@@ -253,7 +253,7 @@ def worth(network: Network, gray: Gray) -> Worth:
         ApiError: 503 `model_broken`.
     """
     card = network.card
-    values, outputs = explain_face(partial(_logits, network), gray, card.input, prior_of(card))
+    values, outputs = explain_face(partial(_logits, network), gray, card.input, prior_of(card), card.temperature)
     quarters = [Quarters(**dict(zip(QUARTERS, column, strict=True))) for column in values.T.tolist()]
     return Worth(
         version=card.id,

@@ -117,7 +117,7 @@ def test_a_fine_tuning_has_the_shape_and_the_size_of_what_it_starts_from(
         (("study-report", "--data", "absent.zip", "--robustness-images", "-1"), "give a whole number from 0 on"),
         (("study-verify", "--data", "absent.zip"), "There is no study at study.json; make it with"),
         (("table", "--write", "absent.md"), "absent.md cannot be read"),
-        (("evaluate", "full/6", "--data", "absent.zip", "--report", __file__), f"{__file__}: File exists."),
+        (("evaluate", "full/7", "--data", "absent.zip", "--report", __file__), f"{__file__}: File exists."),
         (("worker",), "Set TRAINER_REDIS_URL"),
     ],
     ids=[

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Final
 
@@ -11,9 +12,12 @@ import numpy.typing as npt
 from shared.labels import LABEL_INDEX
 from shared.masking import View
 from shared.study import Estimate, PairedTest, Reading, Subset
-from trainer.study.bootstrap import Weights
-from trainer.study.confusion import Labels
+from trainer.study.bootstrap import Floats, Weights, estimate
+from trainer.study.confusion import Labels, confusion_matrix, resampled_confusions, scores
 from trainer.study.paired_tests import McNemar, Right, cohens_g, difference, holm, mcnemar, odds_ratio
+
+Answered = tuple[str, View]
+"""A model and the view that it was asked on."""
 
 ALPHA: Final = 0.05
 """Below this a corrected p counts as a difference shown."""
@@ -25,28 +29,35 @@ class Comparison:
 
     name: str
     family: str
-    first: tuple[str, View]
-    second: tuple[str, View]
+    first: Answered
+    second: Answered
     label: str | None = None
 
 
 @dataclass(frozen=True)
 class Readings:
-    """Which images of one part of the test set each model read correctly on each view.
+    """What each model answered on each view to the images of one part of the test set.
 
-    right: (model, view) to bool (N,). labels: int64 (N,). weights: float32 (B, N), see `trainer.study.bootstrap.draw`.
+    answers: (model, view) to int64 (N,), classes. labels: int64 (N,). weights: float32 (B, N), see
+    `trainer.study.bootstrap.draw`.
     """
 
     subset: Subset
-    right: Mapping[tuple[str, View], Right]
+    answers: Mapping[Answered, Labels]
     labels: Labels
     weights: Weights
+
+    @cached_property
+    def macro_f1(self) -> Mapping[Answered, tuple[float, Floats]]:
+        """(model, view) to macro F1 on the images, and on each resample, (B,)."""
+        return {reading: _macro_f1(answers, self.labels, self.weights) for reading, answers in self.answers.items()}
 
 
 def compare(comparisons: Iterable[Comparison], readings: Readings) -> list[PairedTest]:
     """Return a test for each comparison, sorted by family, p corrected within its family.
 
-    An emotion without images is left out. Readings of an emotion's images are resampled among them.
+    An emotion without images is left out. For one emotion the resamples are those of the whole part, of which the
+    emotion's images are looked at, so their number varies.
     """
     present = [one for one in comparisons if _chosen(one, readings).any()]
     tests: list[PairedTest] = []
@@ -86,7 +97,23 @@ def _chosen(comparison: Comparison, readings: Readings) -> npt.NDArray[np.bool_]
 
 def _right(comparison: Comparison, readings: Readings) -> tuple[Right, Right]:
     chosen = _chosen(comparison, readings)
-    return readings.right[comparison.first][chosen], readings.right[comparison.second][chosen]
+    first, second = (readings.answers[reading] == readings.labels for reading in (comparison.first, comparison.second))
+    return first[chosen], second[chosen]
+
+
+def _macro_f1(answers: Labels, labels: Labels, weights: Weights) -> tuple[float, Floats]:
+    plain = scores(confusion_matrix(labels, answers)).macro_f1
+    return float(plain), scores(resampled_confusions(labels, answers, weights)).macro_f1
+
+
+def _macro_f1_difference(comparison: Comparison, readings: Readings) -> Estimate | None:
+    """Return macro F1 of the first less that of the second, paired over the resamples; None for one emotion."""
+    if comparison.label is not None:
+        return None
+    (first, of_first), (second, of_second) = (
+        readings.macro_f1[reading] for reading in (comparison.first, comparison.second)
+    )
+    return estimate(first - second, of_first - of_second)
 
 
 def _test(comparison: Comparison, result: McNemar, p_corrected: float, readings: Readings) -> PairedTest:
@@ -107,6 +134,7 @@ def _test(comparison: Comparison, result: McNemar, p_corrected: float, readings:
         p=result.p,
         p_corrected=p_corrected,
         difference=gap,
+        macro_f1_difference=_macro_f1_difference(comparison, readings),
         odds_ratio=odds_ratio(result.only_first, result.only_second),
         cohens_g=cohens_g(result.only_first, result.only_second),
         sentence=_sentence(comparison, int(chosen.sum()), gap, p_corrected),

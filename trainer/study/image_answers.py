@@ -16,7 +16,12 @@ def image_answers(readers: Sequence[Reader], data: Dataset, answers: Answers) ->
     """Return the models' answers under the study's views, as `shared.study_answers` keeps them."""
     order = image_order(data.test_digests, data.test.labels)
     logits = read_views(readers, data, answers)
-    shares = np.stack([[softmax(logits[reader.slot, view][order]) for view in STUDY_VIEWS] for reader in readers])
+    shares = np.stack(
+        [
+            [softmax(logits[reader.slot, view][order], reader.card.temperature) for view in STUDY_VIEWS]
+            for reader in readers
+        ]
+    )
     return StudyAnswers(
         fingerprint=data.fingerprint,
         test_fingerprint=data.test_fingerprint,

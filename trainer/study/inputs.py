@@ -35,20 +35,20 @@ class StudyInputs:
 
     labels: int64 (N,). names: N file names or CSV lines. clean: bool (N,), the images not in the training split.
     logits: (model, view) to float32 (N, 7); all slots and study views.
-    validation: model to (logits, labels) of validation images, seen as the model was trained to see them.
     damaged: see `Damage`, to float32 (M, 7), the answers to the M images of `sample`.
     sample: int64 (M,), the places of the images that were damaged; None for all, in their order.
     coalitions: float64 (N, 16, 7), see `shared.shapley.coalition_outputs`, of the model in the slot `any`.
+    mirrored: whether the left and the right specialist were shown mirrored faces in training.
     """
 
     labels: Labels
     names: Sequence[str]
     clean: Chosen
     logits: Mapping[tuple[str, View], Logits]
-    validation: Mapping[str, tuple[Logits, Labels]]
     damaged: Mapping[Damage, Logits] = field(default_factory=dict)
     sample: Sample | None = None
     coalitions: Floats | None = None
+    mirrored: bool = True
 
     def __post_init__(self) -> None:
         lengths = {len(self.labels), len(self.names), len(self.clean)}
@@ -60,7 +60,6 @@ class StudyInputs:
         if {len(logits) for logits in self.damaged.values()} - {len(self.damaged_places())}:
             raise StudyError("Every model must read the same damaged images, those of the sample.")
         missing = [f"{model} on {view}" for model in SLOTS for view in STUDY_VIEWS if (model, view) not in self.logits]
-        missing += [f"{model} on validation images" for model in SLOTS if model not in self.validation]
         if missing:
             raise StudyError(f"The study needs every model on every view; missing: {', '.join(missing)}.")
 

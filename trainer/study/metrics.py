@@ -8,7 +8,7 @@ from shared.probabilities import Logits, softmax
 from shared.study import AREA_RESAMPLES, Cell, ClassFigures, Estimate, Metrics, Subset
 from trainer.study.bootstrap import Floats, Weights, estimate
 from trainer.study.calibration import calibration
-from trainer.study.confusion import CLASSES, Labels, Scores, confusion_matrix, resampled_confusions, scores
+from trainer.study.confusion import Labels, Scores, confusion_matrix, resampled_confusions, scores
 from trainer.study.curves import precision_recall_curves, roc_curves
 from trainer.study.ranking import AllAreas, all_areas
 
@@ -31,10 +31,10 @@ def measure_cell(
         trained_on: the model's slot.
         evaluated_on: what was hidden of the images.
         subset: which images these are; curves and reliability bins are given for `all` alone.
-        temperature: see `trainer.study.calibration.fit_temperature`.
+        temperature: the card's. Areas and curves are of the divided logits.
         weights: float32 (B, N), see `trainer.study.bootstrap.draw`. Areas use the first 500 rows.
     """
-    probabilities = softmax(logits)
+    probabilities = softmax(logits, temperature)
     confusion = confusion_matrix(labels, logits.argmax(axis=1))
     plain, resampled = scores(confusion), scores(resampled_confusions(labels, logits.argmax(axis=1), weights))
     area = all_areas(probabilities, labels, np.ones((1, len(labels)), np.float32))
@@ -47,7 +47,8 @@ def measure_cell(
         count=len(labels),
         metrics=_metrics(plain, resampled, area, resampled_area),
         classes=tuple(
-            _class_figures(index, labels, plain, resampled, area, resampled_area) for index in range(CLASSES)
+            _class_figures(index, labels, plain, resampled, area, resampled_area, float(share))
+            for index, share in enumerate(probabilities.mean(axis=0))
         ),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         calibration=calibration(logits, labels, temperature, weights, bins=whole),
@@ -72,7 +73,13 @@ def _metrics(plain: Scores, resampled: Scores, area: AllAreas, resampled_area: A
 
 
 def _class_figures(
-    index: int, labels: Labels, plain: Scores, resampled: Scores, area: AllAreas, resampled_area: AllAreas
+    index: int,
+    labels: Labels,
+    plain: Scores,
+    resampled: Scores,
+    area: AllAreas,
+    resampled_area: AllAreas,
+    mean_probability: float,
 ) -> ClassFigures:
     count = int((labels == index).sum())
     return ClassFigures(
@@ -83,6 +90,7 @@ def _class_figures(
         f1=_defined(plain.f1[[index]], resampled.f1[:, index]) if count else None,
         auc=_defined(area.classes.auc[:, index], resampled_area.classes.auc[:, index]),
         ap=_defined(area.classes.ap[:, index], resampled_area.classes.ap[:, index]),
+        mean_probability=mean_probability,
     )
 
 

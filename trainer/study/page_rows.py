@@ -64,7 +64,7 @@ def of_views(cells: Sequence[Cell]) -> Table:
     """Return the figures of each view, with a link to its section."""
     links = [Markup("<a href='#{0}'>{0}</a>").format(cell.evaluated_on) for cell in cells]
     return Table(
-        ["view", *METRICS.values(), "ECE", "ECE, scaled"],
+        ["view", *METRICS.values(), "ECE", "ECE, scaled", "NLL, scaled, nats"],
         [[link, *_figures(cell)] for link, cell in zip(links, cells, strict=True)],
     )
 
@@ -73,21 +73,30 @@ def of_parts(study: StudyResult, cell: Cell) -> Table:
     """Return the figures of a model on a view on each part of the test set."""
     found = [study.cell(cell.trained_on, cell.evaluated_on, part) for part in PARTS]
     return Table(
-        ["part", "images", *METRICS.values(), "ECE", "ECE, scaled"],
+        ["part", "images", *METRICS.values(), "ECE", "ECE, scaled", "NLL, scaled, nats"],
         [[PARTS[one.subset], f"{one.count:,}", *_figures(one)] for one in found if one],
     )
 
 
 def _figures(cell: Cell) -> list[Value]:
     means: list[Value] = [getattr(cell.metrics, name) for name in METRICS]
-    return [*means, cell.calibration.ece_before, cell.calibration.ece_after]
+    return [*means, cell.calibration.ece_before, cell.calibration.ece_after, f"{cell.calibration.nll_after.value:.3f}"]
 
 
 def of_classes(cell: Cell) -> Table:
     """Return the figures of each emotion."""
     return Table(
-        ["emotion", "images", *CLASS_FIGURES.values()],
-        [[row.label, f"{row.count:,}", *(getattr(row, name) for name in CLASS_FIGURES)] for row in cell.classes],
+        ["emotion", "images", *CLASS_FIGURES.values(), "share of the images", "mean probability"],
+        [
+            [
+                row.label,
+                f"{row.count:,}",
+                *(getattr(row, name) for name in CLASS_FIGURES),
+                hundredths(row.count / cell.count),
+                None if row.mean_probability is None else hundredths(row.mean_probability),
+            ]
+            for row in cell.classes
+        ],
     )
 
 
@@ -243,6 +252,7 @@ def of_tests(study: StudyResult) -> Table:
             "only first right",
             "only second right",
             "difference, points",
+            "macro F1, points",
             "odds ratio",
             "Cohen's g",
             "p",
@@ -256,6 +266,7 @@ def of_tests(study: StudyResult) -> Table:
                 f"{test.only_first:,}",
                 f"{test.only_second:,}",
                 test.difference,
+                test.macro_f1_difference,
                 f"{test.odds_ratio.value:.2f}",
                 f"{test.cohens_g:.3f}",
                 f"{test.p:.2g}",

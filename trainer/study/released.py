@@ -16,6 +16,7 @@ from shared.study_answers import STUDY_ANSWERS_FILE, write_answers
 from trainer.data import Dataset, load_dataset
 from trainer.errors import StudyMismatchError
 from trainer.settings import Settings
+from trainer.study import temperature
 from trainer.study.answers import Answers, Reader, open_reader, split_of
 from trainer.study.image_answers import image_answers
 from trainer.study.inputs import subsets_of
@@ -37,6 +38,12 @@ those of a part of them, or of one class, by as many images, that is by more."""
 
 STUDY_CACHE: Final = ".study-answers"
 """In the folder of the runs: what the models answered, to go on after a stop. It may be deleted at any time."""
+
+TEMPERATURE_TOLERANCE: Final = 0.01
+"""As a share."""
+
+ROUNDED: Final = 1e-4
+"""By how much a temperature of a study may differ from the card's: it has four places."""
 
 Show = Callable[[int, int], None]
 """Told how many faces were read, of how many; may raise to stop."""
@@ -69,6 +76,8 @@ def measure_released(
 def verify(settings: Settings, data: Path, cache: Path, show: Show) -> int:
     """Compute every cell again, on each part of the test set, from the active models' files; return how many agree.
 
+    The temperatures, at which probabilities are taken, are fitted again too.
+
     Raises:
         StudyMismatchError: other versions or other data than the study's, or a figure that differs; names each.
     """
@@ -80,9 +89,11 @@ def verify(settings: Settings, data: Path, cache: Path, show: Show) -> int:
     dataset = _dataset_of(readers, data)
     if dataset.fingerprint != study.protocol.fingerprint:
         raise StudyMismatchError(f"{data.name} is not the data set that the study measured: its images are others.")
-    total = len({reader.file_digest for reader in readers}) * len(STUDY_VIEWS) * len(dataset.test)
-    found = read_views(readers, dataset, Answers(cache, _counting(show, total)))
-    wrong = differing_figures(study, found, dataset)
+    files = len({reader.file_digest for reader in readers})
+    total = files * (len(STUDY_VIEWS) * len(dataset.test) + temperature.faces_to_read(dataset))
+    answers = Answers(cache, _counting(show, total))
+    wrong = [*stale_temperatures(study, readers), *differing_temperatures(readers, dataset, answers)]
+    wrong += differing_figures(study, read_views(readers, dataset, answers), dataset)
     if wrong:
         raise StudyMismatchError(f"These figures are not those of {STUDY_FILE}: {'; '.join(wrong)}.")
     return len(study.cells)
@@ -94,11 +105,40 @@ def _dataset_of(readers: Sequence[Reader], data: Path) -> Dataset:
     return load_dataset(data, size=max(card.input.size for card in cards), **split_of(cards))
 
 
+def stale_temperatures(study: StudyResult, readers: Sequence[Reader]) -> list[str]:
+    """Return in which slots the card names another temperature than the study, which was then made before it."""
+    cards = {reader.slot: reader.card for reader in readers}
+    return [
+        f"the study's temperature of {model.version}: {model.temperature}, its card's: {cards[model.slot].temperature}"
+        for model in study.models
+        if abs(model.temperature - cards[model.slot].temperature) > ROUNDED
+    ]
+
+
+def differing_temperatures(readers: Sequence[Reader], data: Dataset, answers: Answers) -> list[str]:
+    """Return which cards name another temperature than the validation images give, where these are enough to tell.
+
+    A version that was trained on other data, or on these divided otherwise, had other validation images and is passed
+    over.
+    """
+    divided = split_of([reader.card for reader in readers])
+    fitted = [
+        (reader, temperature.temperature_of(reader, reader.card.view, data, answers))
+        for reader in readers
+        if split_of([reader.card]) == divided and reader.card.data.get("fingerprint") == data.fingerprint
+    ]
+    return [
+        f"the temperature of {reader.card.id}: {found} and not {reader.card.temperature}"
+        for reader, found in fitted
+        if found and abs(found / reader.card.temperature - 1) > TEMPERATURE_TOLERANCE
+    ]
+
+
 def differing_figures(study: StudyResult, found: Mapping[tuple[str, View], Logits], data: Dataset) -> list[str]:
     """Return what differs: each figure of a cell with its value as it was found and as the study has it.
 
     Intervals are not drawn again, curves and reliability bins, which follow from the same answers, are not compared,
-    and calibration is taken at the study's own temperatures.
+    and probabilities are those at the temperatures that the study names.
     """
     temperatures: dict[str, float] = {model.slot: model.temperature for model in study.models}
     parts, wrong = subsets_of(data.test.names, data.clean), []
@@ -127,7 +167,9 @@ def _differences(told: Cell, measured: Cell, images: int) -> list[str]:
     """Return the figures that differ by more than their tolerance, which is told for so many images."""
     out, was = [], dict(_figures(told))
     for name, (found, count) in _figures(measured):
-        expected, _ = was.get(name, (None, 0))
+        if name not in was:
+            continue  # a study from before this figure
+        expected, _ = was[name]
         if found is None or expected is None:
             if found is not expected:
                 out.append(f"{name}: there for one of the two only")
@@ -148,8 +190,11 @@ def _figures(cell: Cell) -> Iterator[tuple[str, tuple[float | None, int]]]:
     ]
     for prefix, figures, count in groups:
         for name, value in figures:
-            if value is None or isinstance(value, Estimate):
+            if isinstance(value, Estimate) or (value is None and name != "mean_probability"):
                 yield f"{prefix}{name.replace('_', ' ')}", (value.value if value else None, max(1, count))
+    for one in cell.classes:
+        if one.mean_probability is not None:
+            yield f"{one.label} mean probability", (one.mean_probability, max(1, cell.count))
 
 
 def active_readers(settings: Settings) -> list[Reader]:

@@ -3,7 +3,7 @@
 report.html       see `trainer.study.pages`
 metrics.json      every figure, as in `shared.study.Cell`
 confusion.csv     view, true emotion, and the number of each answer
-predictions.csv   view, file name, true emotion, answer, probabilities; no image
+predictions.csv   view, file name, true emotion, answer, probabilities at the temperature; no image
 """
 
 import csv
@@ -36,7 +36,7 @@ class Evaluation:
 
     model: `<name>/<version>`. trained_on: the card's view. data: the data set's name. names: N file names.
     labels: int64 (N,). logits: view to float32 (N, 7), not divided by the temperature.
-    temperature: see `trainer.study.calibration.fit_temperature`.
+    temperature: the card's.
     """
 
     model: str
@@ -96,7 +96,8 @@ def _write_predictions(evaluation: Evaluation, path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["view", "name", "true", "answer", *(f"p_{label}" for label in LABELS)])
         for view, logits in evaluation.logits.items():
-            rows = zip(evaluation.names, evaluation.labels, softmax(logits), strict=True)
+            probabilities = softmax(logits, evaluation.temperature)
+            rows = zip(evaluation.names, evaluation.labels, probabilities, strict=True)
             writer.writerows(
                 [view, name, LABELS[truth], LABELS[shares.argmax()], *(f"{share:.4f}" for share in shares)]
                 for name, truth, shares in rows

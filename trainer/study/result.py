@@ -27,14 +27,13 @@ from shared.study import (
 )
 from trainer.study.agreement import agreement
 from trainer.study.bootstrap import Weights, draw, estimate
-from trainer.study.calibration import fit_temperature
 from trainer.study.comparisons import Readings, compare
 from trainer.study.confusion import Labels, confusion_matrix, resampled_confusions, scores
-from trainer.study.corruptions import CORRUPTIONS
+from trainer.study.corruptions import CORRUPTIONS, view_after
 from trainer.study.hypotheses import QUESTIONS, answer, declared_comparisons
 from trainer.study.inputs import Chosen, StudyInputs
 from trainer.study.metrics import measure_cell
-from trainer.study.paired_tests import Right
+from trainer.study.paired_tests import Right, difference
 from trainer.study.recovery import recovery
 from trainer.study.shapley_tables import shapley_table
 
@@ -52,10 +51,10 @@ def assemble(inputs: StudyInputs, protocol: Protocol, models: Sequence[StudyMode
     Args:
         inputs: the networks' answers.
         protocol: as it shall stand; its `resamples` and `bootstrap_seed` are used, its `subsets` are counted here.
-        models: one for each slot in `inputs.logits`; their temperatures are fitted here.
+        models: one for each slot in `inputs.logits`.
     """
     subsets = inputs.subsets()
-    temperatures = {slot: fit_temperature(*held_out) for slot, held_out in inputs.validation.items()}
+    temperatures: dict[str, float] = {model.slot: model.temperature for model in models}
     cells: list[Cell] = []
     tests: list[PairedTest] = []
     for subset, chosen in subsets.items():
@@ -65,11 +64,11 @@ def assemble(inputs: StudyInputs, protocol: Protocol, models: Sequence[StudyMode
     weights = draw(len(inputs.labels), protocol.resamples, protocol.bootstrap_seed)
     return StudyResult(
         protocol=protocol.model_copy(update={"subsets": {name: int(part.sum()) for name, part in subsets.items()}}),
-        models=tuple(model.model_copy(update={"temperature": round(temperatures[model.slot], 4)}) for model in models),
+        models=tuple(models),
         cells=tuple(cells),
         published=_comparable(len(inputs.labels)),
         tests=tuple(tests),
-        hypotheses=tuple(answer(question, tests) for question in QUESTIONS),
+        hypotheses=tuple(answer(question, tests, mirrored=inputs.mirrored) for question in QUESTIONS),
         recovery=_recovery(inputs, weights),
         agreement=_agreement(inputs, weights),
         robustness=_robustness(inputs, protocol),
@@ -105,8 +104,8 @@ def _cells(
 
 def _tests(inputs: StudyInputs, subset: Subset, chosen: Chosen, weights: Weights) -> list[PairedTest]:
     """Return the declared tests on one part of the test set; those by emotion on the whole alone."""
-    right = {reading: _right(inputs, *reading)[chosen] for reading in inputs.logits}
-    readings = Readings(subset, right, inputs.labels[chosen], weights)
+    answers = {reading: logits[chosen].argmax(axis=1) for reading, logits in inputs.logits.items()}
+    readings = Readings(subset, answers, inputs.labels[chosen], weights)
     return compare(declared_comparisons(per_emotion=subset == Subset.ALL), readings)
 
 
@@ -152,9 +151,11 @@ def _robustness(inputs: StudyInputs, protocol: Protocol) -> Robustness:
     points = []
     for (model, name, severity), logits in (undamaged | dict(inputs.damaged)).items():
         accuracy, macro_f1 = _accuracy_and_f1(logits, labels, weights)
-        points.append(
-            RobustnessPoint(model=model, corruption=name, severity=severity, accuracy=accuracy, macro_f1=macro_f1)
-        )
+        point = RobustnessPoint(model=model, corruption=name, severity=severity, accuracy=accuracy, macro_f1=macro_f1)
+        if name != UNDAMAGED and view_after(name, own[model]) == own[model]:
+            damaged, whole = (each.argmax(axis=1) == labels for each in (logits, undamaged[model, UNDAMAGED, 0.0]))
+            point = point.model_copy(update={"change": difference(damaged, whole, weights)})
+        points.append(point)
     names = {name for _, name, _ in inputs.damaged}
     corruptions = tuple(one for one in CORRUPTIONS if one.name in names)
     return Robustness(images=len(places), corruptions=corruptions, points=tuple(points))

@@ -9,11 +9,9 @@ from shared.masking import STUDY_VIEWS, View, hidden_quadrants
 from shared.probabilities import Logits
 from shared.shapley import COALITIONS, coalition_outputs, hidden_of
 from shared.study import StudyResult
-from trainer.augmentation import view_mix
 from trainer.data import Dataset
 from trainer.study.answers import Answers, Reader
 from trainer.study.bootstrap import Floats
-from trainer.study.calibration import fit_temperature
 from trainer.study.corruptions import CORRUPTIONS, corrupt, view_after
 from trainer.study.inputs import Damage, Sample, StudyInputs
 from trainer.study.protocol import describe, protocol_of
@@ -29,7 +27,7 @@ def run_study(
 
     Args:
         readers: one for each slot.
-        data: its test part is read, and its validation part for the temperatures.
+        data: its test part is read.
         answers: keeps what is computed.
         robustness_images: how many test images are damaged; 0 for all.
 
@@ -42,12 +40,12 @@ def run_study(
         names=data.test.names,
         clean=data.clean,
         logits=read_views(readers, data, answers),
-        validation={
-            reader.slot: (validation_logits(reader, data, answers), data.validation.labels) for reader in readers
-        },
         damaged=_damaged(readers, data, answers, sample),
         sample=sample,
         coalitions=_coalitions(readers, data, answers),
+        mirrored=all(
+            reader.card.settings.get("flip", True) for reader in readers if reader.slot in (View.LEFT, View.RIGHT)
+        ),
     )
     return assemble(inputs, protocol_of(readers, data), [describe(reader) for reader in readers])
 
@@ -59,11 +57,10 @@ def faces_to_read(readers: Sequence[Reader], data: Dataset, robustness_images: i
     for reader in readers:
         if reader.slot == "any":
             whole |= {(reader.file_digest, frozenset(hidden_of(coalition))) for coalition in range(1, COALITIONS)}
-    held_out = {reader.file_digest for reader in readers}
     damaged = {
         (reader.file_digest, *damage, _seen_as(reader, damage[0])) for reader in readers for damage in _damages()
     }
-    return len(whole) * len(data.test) + len(held_out) * len(data.validation) + len(damaged) * sample
+    return len(whole) * len(data.test) + len(damaged) * sample
 
 
 def robustness_sample(data: Dataset, images: int) -> Sample:
@@ -78,12 +75,6 @@ def read_views(readers: Sequence[Reader], data: Dataset, answers: Answers) -> di
     }
 
 
-def validation_logits(reader: Reader, data: Dataset, answers: Answers) -> Logits:
-    """Return what a model answers to the validation images, seen as it was trained to see them."""
-    hidden = view_mix(reader.card.view).fixed(len(data.validation))
-    return answers.logits(reader, data.validation.faces, hidden)
-
-
 def evaluation_of(reader: Reader, data: Dataset, views: Sequence[View], answers: Answers) -> Evaluation:
     """Return what a version answers to the test images under these views, with its temperature."""
     return Evaluation(
@@ -93,7 +84,7 @@ def evaluation_of(reader: Reader, data: Dataset, views: Sequence[View], answers:
         names=data.test.names,
         labels=data.test.labels,
         logits={view: answers.logits(reader, data.test.faces, view) for view in views},
-        temperature=fit_temperature(validation_logits(reader, data, answers), data.validation.labels),
+        temperature=reader.card.temperature,
     )
 
 
@@ -120,8 +111,9 @@ def _damaged(readers: Sequence[Reader], data: Dataset, answers: Answers, sample:
 
 
 def _coalitions(readers: Sequence[Reader], data: Dataset, answers: Answers) -> Floats | None:
+    """Return the probabilities of `any` by coalition (see `shared.shapley`), as it answers people; None without it."""
     reader = next((reader for reader in readers if reader.slot == "any"), None)
     if reader is None:
         return None
     shares = np.bincount(data.train.labels, minlength=len(LABELS)) / len(data.train)
-    return coalition_outputs(answers.coalitions(reader, data.test.faces), shares)
+    return coalition_outputs(answers.coalitions(reader, data.test.faces), shares, reader.card.temperature)

@@ -21,7 +21,7 @@ def show() -> None:
     model, view, subset = study_view.show_grid(study)
     with st.container(border=True):
         study_cell_view.show_cell(study, model, view, subset)
-        study_mistakes_view.show_mistakes(model, view)
+        study_mistakes_view.show_mistakes(study, model, view)
     study_parts_view.show_recovery(study)
     study_parts_view.show_shapley(study)
     study_parts_view.show_robustness(study)

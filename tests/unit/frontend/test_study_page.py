@@ -5,9 +5,9 @@ import base64
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from services.frontend import study_tables, study_words
+from services.frontend import study_charts, study_tables, study_words
 from shared.copies import knowing_copies
-from shared.study import Leaks, StudyResult
+from shared.study import Estimate, Leaks, StudyResult
 from shared.study_mistakes import Mistake, MistakeList, MistakesQuery
 from tests.study_example import example_study
 
@@ -61,7 +61,16 @@ def test_what_carries_a_difference_is_told_and_what_the_other_emotions_give(exam
 
     # others: sad, disgust and three of 30 each way: 151 against 140 of 5,000 images, seen from the lower half
     assert told.startswith("Of the net 219 images that make it, 150 are happy and 80 neutral.")
-    assert "On the other 5 emotions together it is −0.2 points (−0.9 to 0.4)" in told
+    assert "On the other 5 emotions together the lower half is ahead by −0.2 points (−0.9 to 0.4)" in told
+
+
+def test_an_emotion_that_goes_the_other_way_carries_no_difference(example: StudyResult) -> None:
+    tests = []
+    for test in example.tests:
+        first, second = (100, 331) if test.label == "happy" else (100, 95) if test.label else (700, 901)
+        tests.append(test.model_copy(update={"only_first": first, "only_second": second, "n": 1000}))
+    told = study_words.carriers(example.hypotheses[0], tests)
+    assert told.startswith("Of the net 201 images that make it, 231 are happy. On the other 6 emotions together ")
 
 
 def test_nothing_carries_a_difference_that_is_not_shown(example: StudyResult) -> None:
@@ -206,3 +215,78 @@ def test_copies_are_told_where_they_were_counted(example: StudyResult) -> None:
     words = study_words.leaks_words(counted)
     assert "1,236 training images and 86 test images repeat another one; 57 different images" in words
     assert "Left out of training: 1,037 nearly equal to one." in words
+
+
+def test_what_an_emotion_is_given_on_average_stands_beside_its_share(
+    gateway: SmallGateway, example: StudyResult
+) -> None:
+    gateway.study = example
+    page = open_page("study")
+    page.selectbox(key="class-figure").set_value("mean_probability").run()
+    assert not page.exception
+    assert "Diamonds: the emotion's share of the images." in says(page)
+    chart = study_charts.emotions({"sad": Estimate(value=0.2)}, {"sad": 0.3}, unit="", beside_title="Share")
+    assert chart.to_dict()["layer"][-1]["encoding"]["tooltip"][1]["title"] == "Share"
+
+
+def test_a_study_of_before_has_no_mean_probabilities_to_choose(gateway: SmallGateway, example: StudyResult) -> None:
+    cells = tuple(
+        cell.model_copy(
+            update={"classes": tuple(one.model_copy(update={"mean_probability": None}) for one in cell.classes)}
+        )
+        for cell in example.cells
+    )
+    gateway.study = example.model_copy(update={"cells": cells})
+    page = open_page("study")
+    assert "Mean probability" not in page.selectbox(key="class-figure").options
+    assert not page.exception
+
+
+@pytest.mark.parametrize("divided", [True, False])
+def test_a_study_of_before_says_that_its_probabilities_are_not_divided(
+    gateway: SmallGateway, example: StudyResult, divided: bool
+) -> None:
+    protocol = example.protocol.model_copy(update={"divided": divided})
+    gateway.study = example.model_copy(update={"protocol": protocol})
+    assert ("Probabilities are those before temperature scaling" in says(open_page("study"))) is not divided
+
+
+def test_a_study_of_before_has_no_changes_by_damage(gateway: SmallGateway, example: StudyResult) -> None:
+    points = tuple(point.model_copy(update={"change": None}) for point in example.robustness.points)
+    robustness = example.robustness.model_copy(update={"points": points})
+    gateway.study = example.model_copy(update={"robustness": robustness})
+    page = open_page("study")
+    assert not page.exception
+    assert "the change is against" not in says(page)
+    assert all("Change, points" not in row for row in study_tables.damage_of_rows(robustness, "any"))
+
+
+def test_what_always_answering_one_emotion_gives_is_told(example: StudyResult) -> None:
+    cell = example.cell("full", "full")
+    assert cell is not None
+    most = max(cell.classes, key=lambda one: one.count)
+    assert study_words.floor_words(example).startswith(
+        f"Always answering {most.label} would be right on {most.count / cell.count * 100:.1f} %"
+    )
+
+
+def test_copies_that_some_versions_were_trained_on_are_not_said_to_be_left_out() -> None:
+    leaks = Leaks(equal=5, near=2, similarity=0.96)
+    assert "none of those training images was trained on" in study_words.leaks_words(leaks)
+    some = leaks.model_copy(update={"left_out_by_all": False})
+    assert "which of those training images a version left out is in its card" in study_words.leaks_words(some)
+    counted = some.model_copy(update={"left_out": {"nearly_test": 7}})
+    assert "Left out where a version left copies out: 7 nearly equal to one." in study_words.leaks_words(counted)
+
+
+def test_ours_are_said_to_have_left_copies_out_only_if_all_did(example: StudyResult) -> None:
+    leaks = example.protocol.leaks.model_copy(update={"equal": 5, "left_out_by_all": True})
+    told = {}
+    for by_all in (True, False):
+        update = {"leaks": leaks.model_copy(update={"left_out_by_all": by_all})}
+        told[by_all] = study_words.copies_words(
+            example.model_copy(update={"protocol": example.protocol.model_copy(update=update)})
+        )
+    assert "Ours left the copies out" in told[True]
+    assert "Ours left the copies out" not in told[False]
+    assert "by heart" in told[False]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.leak_left import BANDS, groups, rise, table
+from scripts.leak_left import BANDS, groups, rise, surplus, table
 from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import read_active, write_active
@@ -34,7 +34,8 @@ def test_each_group_stands_beside_the_clean_recalls_of_its_emotions() -> None:
     right = np.array([1, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1], bool)
     clean = np.array(([True] * 6 + [False] * 2) * 2)
     close = np.array([0.5] * 4 + [0.95] * 2 + [0.5, 0.91] + [0.5] * 4 + [0.95] * 2 + [0.91] * 2, np.float32)
-    found = groups(answers_of(right, labels), close, clean)
+    answers = answers_of(right, labels)
+    found = groups(answers, close, clean, surplus(answers, clean))
     told = {(group.name, group.clean): group for group in found}
     assert {key: group.images for key, group in told.items()} == {
         ("below 0.8", True): 8,
@@ -47,7 +48,8 @@ def test_each_group_stands_beside_the_clean_recalls_of_its_emotions() -> None:
     assert (near.accuracy, near.expected) == pytest.approx((50.0, 100 * (angry + happy) / 2))
     copied = told["0.9 to 0.93", False]
     assert (copied.accuracy, copied.expected) == pytest.approx((100.0, 100 * (angry + 2 * happy) / 3))
-    assert "| 0.93 or more | no | 4 | 50.0 | 66.7 | -16.7 |" in table(found)
+    assert "| 0.93 or more | no | 4 | 50.0 | 66.7 | -16.7 | " in table(found)
+    assert near.low < near.accuracy - near.expected < near.high
 
 
 def test_the_rise_is_what_the_groups_above_the_least_similar_read_better() -> None:
@@ -55,10 +57,20 @@ def test_the_rise_is_what_the_groups_above_the_least_similar_read_better() -> No
     close = np.array([0.5] * 200 + [0.95] * 200, np.float32)
     clean = np.ones(400, bool)
     right = np.array(([True] * 5 + [False] * 5) * 20 + ([True] * 8 + [False] * 2) * 20)
-    points, low, high = rise(answers_of(right, labels), close, clean)
+    points, low, high = rise(surplus(answers_of(right, labels), clean), close, clean)
     assert points == pytest.approx(100 * (0.8 - 0.5) / 2)  # of half of the images
     assert 0 < low < points < high
-    assert rise(answers_of(right[::-1].copy(), labels), close, clean)[2] < 0
+    assert rise(surplus(answers_of(right[::-1].copy(), labels), clean), close, clean)[2] < 0
+
+
+def test_a_difference_is_as_uncertain_as_the_shares_that_it_is_made_of() -> None:
+    """Half of 900 images below, 0.6 of 900 above: 5 points more than all; the error of a half difference, 1.17."""
+    right = np.array(([True, False] * 450) + ([True] * 6 + [False] * 4) * 90)
+    close = np.array([0.5] * 900 + [0.95] * 900, np.float32)
+    clean, answers = np.ones(1800, bool), answers_of(right, [0] * 1800)
+    near = groups(answers, close, clean, surplus(answers, clean))[1]
+    assert near.accuracy - near.expected == pytest.approx(5)
+    assert (near.low, near.high) == pytest.approx((5 - 1.96 * 1.17, 5 + 1.96 * 1.17), abs=0.25)
 
 
 def test_the_table_of_a_study_is_printed_and_other_data_refused(

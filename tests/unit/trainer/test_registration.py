@@ -16,7 +16,6 @@ from shared.run_folder import ORIGIN_FILE, RunFolder
 from shared.schemas.jobs import JobRequest, MetricRow
 from shared.schemas.training import TrainSettings
 from tests.unit.gateway.folders import write_small_model
-from trainer import registration
 from trainer.__main__ import _export_request, _parser, _request
 from trainer.data import Dataset
 from trainer.descriptions import command_of
@@ -27,11 +26,11 @@ from trainer.network import build_network
 from trainer.registration import (
     ExportedFile,
     Origin,
-    _temperature,
     describe_training,
     note_origin,
     register,
 )
+from trainer.study import temperature
 from trainer.study.answers import Answers
 from trainer.study.calibration import fit_temperature
 from trainer.training import Hooks
@@ -131,15 +130,16 @@ def nearest_mean(data: Dataset, spec: InputSpec) -> Forward:
 def test_a_temperature_is_fitted_on_validation_faces_as_they_were_trained_on(
     drawn_data: Dataset, spec: InputSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registration, "FEWEST_FOR_TEMPERATURE", 1)
+    monkeypatch.setattr(temperature, "FEWEST", 1)
     part, asked = drawn_data.validation, ExportedFile(nearest_mean(drawn_data, spec), spec, "a digest")
     fitted = {
         view: fit_temperature(logits_of(asked.forward, part.faces, view, spec), part.labels)
         for view in (View.FULL, View.LOWER, View.LEFT)
     }
-    assert len({round(temperature, 1) for temperature in fitted.values()}) == 3
-    for view, temperature in fitted.items():
-        assert _temperature(asked, drawn_data, view.value, Answers(tmp_path)) == pytest.approx(temperature, abs=6e-5)
+    assert len({round(each, 1) for each in fitted.values()}) == 3
+    for view, expected in fitted.items():
+        found = temperature.temperature_of(asked, view.value, drawn_data, Answers(tmp_path))
+        assert found == pytest.approx(expected, abs=6e-5)
 
 
 def test_what_a_killed_attempt_left_of_a_version_is_removed_and_nothing_else(

@@ -82,6 +82,25 @@ def test_the_cells_at_or_above_the_original_are_counted(study: StudyResult, tmp_
     )
 
 
+def test_it_is_told_where_ours_and_the_originals_are_apart_after_correction(study: StudyResult, tmp_path: Path) -> None:
+    """An interval of 1.1 points to each side: an error of 0.79 of the difference, of which 2.58 (Holm's first) is 2."""
+    values = {"full": 0.5, "upper": 0.5205, "lower": 0.478, "left": 0.5155, "right": 0.4995}
+    for view, value in values.items():
+        study = with_accuracy(study, view, view, value)
+    write_study(study, tmp_path / "study.json")
+
+    last = readme_table(tmp_path).splitlines()[-1]
+
+    assert "Holm): accuracy above on upper and below on lower; macro F1 " in last
+
+
+def test_of_figures_that_nobody_published_nothing_is_told_apart(study: StudyResult, tmp_path: Path) -> None:
+    assert study.published is not None
+    none = study.published.model_copy(update={"cells": ()})
+    write_study(study.model_copy(update={"published": none}), tmp_path / "study.json")
+    assert "On their own views" not in readme_table(tmp_path)
+
+
 def test_without_a_study_the_cards_give_the_slots_own_view_and_all_views_of_any(
     models_dir: Path, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from shared.probabilities import Logits
 from shared.run_folder import START_FILE, RunFolder
 from shared.schemas.jobs import JobProgress, JobRequest, JobState, StateChange
 from shared.schemas.training import TrainSettings
-from trainer import export, registration, runs, tasks, teaching
+from trainer import export, runs, tasks, teaching
 from trainer.data import Dataset, load_dataset
 from trainer.evaluation import BATCH_SIZE, logits_of
 from trainer.network import MeanOf
@@ -27,6 +27,7 @@ from trainer.pace import Pace
 from trainer.registration import Origin
 from trainer.runs import execute
 from trainer.settings import Settings
+from trainer.study import temperature
 from trainer.study.answers import open_reader
 from trainer.study.calibration import fit_temperature
 from trainer.study.protocol import describe
@@ -264,7 +265,7 @@ def test_a_version_gets_the_temperature_of_its_validation_images_unless_these_ar
         return read_card(model_path(settings.models_dir, end.model or ""))
 
     assert version().temperature == 1
-    monkeypatch.setattr(registration, "FEWEST_FOR_TEMPERATURE", 1)
+    monkeypatch.setattr(temperature, "FEWEST", 1)
     card = version()
     part = load_dataset(drawn_folder, size=card.input.size, validation_share=quick_settings.validation_share).validation
     reader = open_reader(settings.models_dir, "full", card.id, 1)
@@ -373,7 +374,7 @@ def test_an_evaluation_takes_over_what_a_version_answered_when_it_was_registered
     end = execute(run, settings)
     assert end.state == JobState.FINISHED, end.message
     kept = list((run.path / "answers").glob("*.npy"))
-    assert len(kept) == 2  # what registration does not ask: the diagonal, and validation images that are so few
+    assert len(kept) == 1  # the diagonal, which registration does not ask
     cell = json.loads((run.path / "report" / "metrics.json").read_text())["cells"][0]
     card = read_card(model_path(settings.models_dir, made.model or ""))
     assert cell["metrics"]["accuracy"]["value"] == pytest.approx(card.metrics["test"]["full"]["accuracy"], abs=5e-5)

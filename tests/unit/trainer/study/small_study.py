@@ -39,7 +39,6 @@ def small_inputs(images: int = 210, damage: tuple[tuple[str, float], ...] = (("r
         names=[f"test/{'PublicTest' if index < images // 2 else 'PrivateTest'}_{index}.jpg" for index in range(images)],
         clean=np.arange(images) % 10 != 0,
         logits=logits,
-        validation={slot: (answers(labels, 2.0, 99), labels) for slot in SLOTS},
         damaged={(slot, *kind): answers(labels, 1.0, 100) for slot in SLOTS for kind in damage},
         coalitions=coalition_outputs(answers(np.repeat(labels, COALITIONS - 1), 1.5, 101), PRIOR),
     )

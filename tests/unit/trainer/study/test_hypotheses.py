@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from shared.masking import STUDY_VIEWS, View
 from shared.schemas.wire import SLOTS
@@ -18,10 +19,13 @@ H1, Q1 = QUESTIONS
 def readings(accuracy: dict[str, float], images: int = 700) -> Readings:
     """Return readings that are right as often as said of `model-view`, else on 60 % of the images."""
     rng = np.random.default_rng(0)
-    luck = {
-        (slot, view): rng.random(images) < accuracy.get(f"{slot}-{view}", 0.6) for slot in SLOTS for view in STUDY_VIEWS
+    labels = np.arange(images) % 7
+    answers = {
+        (slot, view): np.where(rng.random(images) < accuracy.get(f"{slot}-{view}", 0.6), labels, (labels + 1) % 7)
+        for slot in SLOTS
+        for view in STUDY_VIEWS
     }
-    return Readings(Subset.ALL, luck, np.arange(images) % 7, draw(images, 200))
+    return Readings(Subset.ALL, answers, labels, draw(images, 200))
 
 
 def compared(**accuracy: float) -> list[PairedTest]:
@@ -61,7 +65,7 @@ def test_an_emotions_test_counts_its_images_alone() -> None:
 
 def test_an_emotion_without_images_has_no_test() -> None:
     few = readings({})
-    without = Readings(few.subset, few.right, few.labels % 6, few.weights)
+    without = Readings(few.subset, few.answers, few.labels % 6, few.weights)
     tests = compare(declared_comparisons(per_emotion=True), without)
     assert sum(test.family == PER_EMOTION for test in tests) == 36
 
@@ -91,7 +95,29 @@ def test_a_model_that_says_otherwise_is_named() -> None:
 def test_left_against_right_says_what_mirroring_means() -> None:
     found = answer(Q1, compared())
     assert any("mirrored" in limit for limit in found.limits)
-    assert len(found.limits) == len(H1.limits) + 1
+    assert len(found.limits) == len(answer(H1, compared()).limits) + 1
+
+
+def test_without_mirrored_faces_in_training_nothing_is_said_of_them() -> None:
+    assert answer(Q1, compared(), mirrored=False).limits == answer(H1, compared()).limits
+
+
+def test_a_test_over_all_emotions_has_the_difference_of_macro_f1_too_paired() -> None:
+    read = readings({"lower-lower": 0.8, "upper-upper": 0.5})
+    tests = {test.id: test for test in compare(declared_comparisons(per_emotion=True), read)}
+    found = tests["H1-specialists-all"].macro_f1_difference
+    assert found is not None
+    first, second = read.answers["lower", View.LOWER], read.answers["upper", View.UPPER]
+    assert found.value == pytest.approx(
+        f1_score(read.labels, first, average="macro") - f1_score(read.labels, second, average="macro")
+    )
+    one = np.repeat(np.arange(700), read.weights[0].astype(int))  # the images of the first resample
+    drawn = f1_score(read.labels[one], first[one], average="macro")
+    assert read.macro_f1["lower", View.LOWER][1][0] == pytest.approx(drawn)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0.2 < found.low < found.value < found.high < 0.4
+    assert tests["H1-specialists-all-sad"].macro_f1_difference is None
 
 
 def test_small_inputs_are_made_as_said() -> None:

@@ -198,6 +198,13 @@ def test_a_cells_classes_are_scikit_learns() -> None:
         np.testing.assert_allclose([getattr(row, name).value for row in cell.classes], values, atol=5e-5)
 
 
+def test_the_mean_probability_of_an_emotion_is_taken_over_all_images_at_the_temperature() -> None:
+    cell = cell_of(LOGITS_350, LABELS_350, temperature=0.5)
+    expected = softmax(LOGITS_350, 0.5).mean(axis=0)
+    assert [one.mean_probability for one in cell.classes] == pytest.approx(expected, abs=1e-4)
+    assert sum(one.mean_probability or 0 for one in cell.classes) == pytest.approx(1, abs=1e-3)
+
+
 def test_every_interval_of_a_cell_holds_its_value_and_is_wider_for_a_rare_emotion() -> None:
     cell = cell_of(LOGITS_350, LABELS_350)
     for name in ("accuracy", "macro_f1", "weighted_f1", "macro_auc", "micro_auc", "weighted_auc", "macro_ap"):

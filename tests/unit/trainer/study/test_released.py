@@ -1,5 +1,6 @@
 """The study of released files, from a zip of drawn faces to models/study.json, and its verification."""
 
+import json
 import re
 import shutil
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from shared.errors import StudyError
 from shared.labels import LABELS
 from shared.masking import STUDY_VIEWS, View
 from shared.model_folder import read_active, write_active
+from shared.probabilities import softmax
 from shared.schemas.wire import SLOTS
 from shared.study import StudyResult, Subset, read_study, write_study
 from shared.study_answers import read_answers, write_answers
@@ -21,10 +23,13 @@ from tests.study_check import check_study
 from trainer.data import load_dataset
 from trainer.errors import StudyMismatchError
 from trainer.settings import Settings
-from trainer.study.released import active_readers, measure_released, verify
+from trainer.study import temperature
+from trainer.study.answers import Answers
+from trainer.study.released import active_readers, differing_temperatures, measure_released, verify
 from trainer.study.runner import faces_to_read
 
 SAMPLE = 5
+TEMPERATURE = 0.6
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,10 @@ def measured(models_dir: Path, drawn_dataset: Path, tmp_path_factory: pytest.Tem
     """Measure it once."""
     root = tmp_path_factory.mktemp("released")
     shutil.copytree(models_dir, root / "models")
-    write_active(root / "models", dict.fromkeys(SLOTS, read_active(models_dir)["full"]))
+    version = read_active(models_dir)["full"]
+    write_active(root / "models", dict.fromkeys(SLOTS, version))
+    card = root / "models" / version / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"temperature": TEMPERATURE}))
     settings = Settings(models_dir=root / "models", runs_dir=root / "runs", threads=1)
     data = write_drawn_zip(drawn_dataset, root / "faces.zip")
     told: list[tuple[int, int]] = []
@@ -118,6 +126,12 @@ def test_each_images_answers_are_beside_the_study_and_its_cells_follow_from_them
     write_answers(replace(answers, answers=one_other), path)
     with pytest.raises(AssertionError):
         check_study(tmp_path / "models")
+    write_answers(answers, path)
+    study = read_study(tmp_path / "models" / "study.json")
+    stale = study.tests[0].model_copy(update={"only_first": study.tests[0].only_first + 1})
+    write_study(study.model_copy(update={"tests": (stale, *study.tests[1:])}), tmp_path / "models" / "study.json")
+    with pytest.raises(AssertionError):
+        check_study(tmp_path / "models")
     path.unlink()
     with pytest.raises(AssertionError):
         check_study(tmp_path / "models")
@@ -150,7 +164,10 @@ def with_other_figures(study: StudyResult) -> StudyResult:
         if (cell.trained_on, cell.evaluated_on, cell.subset) == ("upper", View.LEFT, Subset.PUBLIC):
             changed = {
                 "metrics": more(cell.metrics, "macro_f1"),
-                "classes": tuple(more(one, "f1") if one.label == "happy" else one for one in cell.classes),
+                "classes": tuple(
+                    more(one, "f1").model_copy(update={"mean_probability": 0.9}) if one.label == "happy" else one
+                    for one in cell.classes
+                ),
                 "calibration": more(cell.calibration, "nll_after"),
                 "confusion": (cell.confusion[0][::-1], *cell.confusion[1:]),
             }
@@ -169,7 +186,9 @@ def test_each_figure_that_is_not_the_files_own_is_named(measured: Measured) -> N
         write_study(measured.study, path)
     assert re.search(r"upper on left \(public\), confusion matrix: \d+ images in other cells", str(refused.value))
     named = re.findall(r"(\w+ on \w+ \(\w+\), [\w ]+): \d\.\d+ and not \d\.\d+", str(refused.value))
-    assert named == [f"upper on left (public), {name}" for name in ("macro f1", "nll after", "happy f1")]
+    assert named == [
+        f"upper on left (public), {name}" for name in ("macro f1", "nll after", "happy f1", "happy mean probability")
+    ]
 
 
 def test_other_data_is_not_verified_against(measured: Measured, drawn_dataset: Path, tmp_path: Path) -> None:
@@ -178,6 +197,62 @@ def test_other_data_is_not_verified_against(measured: Measured, drawn_dataset: P
     next(folder.glob("test/happy/*")).unlink()
     with pytest.raises(StudyMismatchError, match="other is not the data set that the study measured"):
         verify(measured.settings, folder, measured.cache, nothing)
+
+
+def test_a_study_from_before_a_figure_is_verified_by_its_others(measured: Measured) -> None:
+    cells = tuple(
+        cell.model_copy(
+            update={"classes": tuple(one.model_copy(update={"mean_probability": None}) for one in cell.classes)}
+        )
+        for cell in measured.study.cells
+    )
+    path = measured.settings.models_dir / "study.json"
+    write_study(measured.study.model_copy(update={"cells": cells}), path)
+    try:
+        assert verify(measured.settings, measured.data, measured.cache, nothing) == len(cells)
+    finally:
+        write_study(measured.study, path)
+
+
+def test_a_study_made_at_other_temperatures_than_the_cards_is_named(measured: Measured) -> None:
+    path = measured.settings.models_dir / "study.json"
+    models = tuple(
+        model.model_copy(update={"temperature": 0.9}) if model.slot == "left" else model
+        for model in measured.study.models
+    )
+    write_study(measured.study.model_copy(update={"models": models}), path)
+    try:
+        with pytest.raises(StudyMismatchError, match=rf"temperature of \S+: 0\.9, its card's: {TEMPERATURE}[;.]"):
+            verify(measured.settings, measured.data, measured.cache, nothing)
+    finally:
+        write_study(measured.study, path)
+
+
+def test_quadrants_are_worth_probabilities_at_the_cards_temperature(measured: Measured) -> None:
+    data = load_dataset(measured.data, size=32, duplicate_similarity=1.01)
+    reader = next(reader for reader in active_readers(measured.settings) if reader.slot == "any")
+    logits = Answers(measured.cache).logits(reader, data.test.faces, View.FULL)
+    given = softmax(logits, TEMPERATURE)[np.arange(len(logits)), data.test.labels]
+    assert measured.study.shapley is not None
+    assert measured.study.shapley.rows[0].whole == pytest.approx(given.mean(), abs=1e-4)
+
+
+def test_the_temperature_of_a_version_that_was_trained_on_other_data_is_passed_over(
+    measured: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temperature, "FEWEST", 1)
+    data = load_dataset(measured.data, size=32, duplicate_similarity=1.01)
+    (reader, *_) = active_readers(measured.settings)
+    assert differing_temperatures([reader], data, Answers(tmp_path))
+    assert differing_temperatures([reader], replace(data, fingerprint="0" * 64), Answers(tmp_path)) == []
+
+
+def test_a_temperature_that_the_validation_images_do_not_give_is_named(
+    measured: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temperature, "FEWEST", 1)
+    with pytest.raises(StudyMismatchError, match=rf"the temperature of \S+: [\d.]+ and not {TEMPERATURE}"):
+        verify(measured.settings, measured.data, tmp_path, nothing)
 
 
 def test_slots_without_a_model_are_named_with_the_command(models_dir: Path) -> None:

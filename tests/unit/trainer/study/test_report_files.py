@@ -104,7 +104,7 @@ def test_the_predictions_file_names_images_and_answers(folder: Path) -> None:
     row, logits = rows[140 + 5], EVALUATION.logits[View.UPPER][5:6]
     assert (row["view"], row["name"], row["true"]) == ("upper", "test/5.jpg", LABELS[TRUTH[5]])
     assert row["answer"] == LABELS[logits.argmax()]
-    np.testing.assert_allclose([float(row[f"p_{label}"]) for label in LABELS], softmax(logits)[0], atol=5e-5)
+    np.testing.assert_allclose([float(row[f"p_{label}"]) for label in LABELS], softmax(logits / 1.2)[0], atol=5e-5)
 
 
 def test_a_chart_is_well_formed_and_inside_its_frame() -> None:

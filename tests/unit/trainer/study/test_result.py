@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from shared.errors import StudyError
 from shared.labels import LABELS
@@ -12,7 +13,7 @@ from shared.masking import STUDY_VIEWS, View
 from shared.schemas.wire import SLOTS
 from shared.study import StudyResult, Subset, read_study, write_study
 from tests.unit.trainer.study.small_study import small_inputs, small_models, small_protocol
-from trainer.study.calibration import fit_temperature
+from trainer.evaluation import softmax
 from trainer.study.result import assemble, published_results
 
 INPUTS = small_inputs()
@@ -46,12 +47,19 @@ def test_a_part_without_images_is_left_out() -> None:
     assert set(study.protocol.subsets) == {Subset.ALL, Subset.CLEAN}
 
 
-def test_temperatures_come_from_the_validation_images(study: StudyResult) -> None:
-    expected = fit_temperature(*INPUTS.validation["upper"])
-    assert {model.slot: model.temperature for model in study.models}["upper"] == pytest.approx(expected, abs=1e-4)
+def test_probabilities_are_those_at_each_models_temperature() -> None:
+    study = assemble(INPUTS, small_protocol(20), small_models(temperature=0.5))
     cell = study.cell("upper", "left")
     assert cell is not None
-    assert cell.calibration.temperature == pytest.approx(expected, abs=1e-4)
+    assert cell.calibration.temperature == 0.5
+    served = softmax(INPUTS.logits["upper", View.LEFT] / 0.5)
+    bins = cell.calibration.after
+    assert sum(each.count * (each.confidence or 0) for each in bins) == pytest.approx(
+        served.max(axis=1).sum(), rel=1e-4
+    )
+    is_class = np.eye(7)[INPUTS.labels]
+    assert cell.metrics.micro_auc is not None
+    assert cell.metrics.micro_auc.value == pytest.approx(roc_auc_score(is_class, served, average="micro"), abs=1e-4)
 
 
 def test_the_answer_to_h1_follows_from_how_the_answers_were_made(study: StudyResult) -> None:
@@ -87,6 +95,26 @@ def test_undamaged_points_are_the_cells_of_each_models_own_view(study: StudyResu
     assert whole is not None
     assert points["left"].accuracy == own.metrics.accuracy
     assert points["any"].macro_f1 == whole.metrics.macro_f1
+
+
+def test_what_damage_changes_is_paired_with_the_same_faces_undamaged(study: StudyResult) -> None:
+    for slot, view in (("left", View.LEFT), ("any", View.FULL)):
+        point = next(one for one in study.robustness.points if (one.model, one.corruption) == (slot, "rectangle"))
+        damaged = INPUTS.damaged[slot, "rectangle", 0.3].argmax(axis=1) == INPUTS.labels
+        whole = INPUTS.logits[slot, view].argmax(axis=1) == INPUTS.labels
+        assert point.change is not None
+        assert point.change.low is not None
+        assert point.change.value == pytest.approx(damaged.mean() - whole.mean(), abs=1e-6)
+        assert point.change.low < point.change.value
+    assert all(one.change is None for one in study.robustness.points if one.corruption == "none")
+
+
+def test_where_damage_hides_another_half_no_change_is_told() -> None:
+    inputs = small_inputs(damage=(("diagonal", 1.0), ("rectangle", 0.3)))
+    points = assemble(inputs, small_protocol(20), small_models()).robustness.points
+    told = {(point.model, point.corruption) for point in points if point.change}
+    assert ("left", "diagonal") not in told
+    assert {("left", "rectangle"), ("any", "diagonal"), ("full", "diagonal")} <= told
 
 
 def test_the_shapley_table_adds_up_to_the_true_emotions_probability(study: StudyResult) -> None:

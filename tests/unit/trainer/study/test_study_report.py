@@ -55,7 +55,7 @@ def test_each_number_of_the_grid_leads_to_its_cell_with_its_charts(page: str) ->
         assert page.count(f"<div id='{name}'>") == 1
         assert f"href='#{name}'" in page
     assert page.count("class='confusion'") == len(cells)
-    for title in ("ROC", "Precision and recall", "Reliability as the network answers"):
+    for title in ("ROC", "Precision and recall", "Reliability before the logits are divided"):
         assert page.count(f"<figcaption>{title}</figcaption>") == len(cells)
 
 
