@@ -153,15 +153,15 @@ def carriers(hypothesis: Hypothesis, tests: Sequence[PairedTest]) -> str:
     others = [test for name, test in by_emotion.items() if name not in most]
     images = sum(test.n for test in others)
     first, second = sum(test.only_first for test in others), sum(test.only_second for test in others)
-    gap = sign * (first - second) / images
+    gap = abs(first - second) / images
     reach = Z_95 * math.sqrt(max(first + second - (first - second) ** 2 / images, 0)) / images
     rest = interval(Estimate(value=gap, low=gap - reach, high=gap + reach))
-    who = hypothesis.first if sign > 0 else hypothesis.second
+    who = hypothesis.first if first > second else hypothesis.second
     parts = " and ".join(f"{net[name]:,} {'' if index else 'are '}{name}" for index, name in enumerate(most))
     return (
         f"Of the net {abs(whole.only_first - whole.only_second):,} images that make it, {parts}. On the other "
-        f"{len(others)} emotions together the {who} is ahead by {signed(gap)} points ({rest}); which to leave out was "
-        "seen from the figures."
+        f"{len(others)} emotions together the {who} is ahead by {hundredths(gap)} points (95 % {rest}); which to leave "
+        "out was seen from the figures."
     )
 
 

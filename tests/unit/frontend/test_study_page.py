@@ -59,9 +59,9 @@ def test_what_carries_a_difference_is_told_and_what_the_other_emotions_give(exam
 
     told = study_words.carriers(example.hypotheses[0], tests)
 
-    # others: sad, disgust and three of 30 each way: 151 against 140 of 5,000 images, seen from the lower half
+    # others: sad, disgust and three of 30 each way: 151 against 140 of 5,000 images
     assert told.startswith("Of the net 219 images that make it, 150 are happy and 80 neutral.")
-    assert "On the other 5 emotions together the lower half is ahead by −0.2 points (−0.9 to 0.4)" in told
+    assert "On the other 5 emotions together the upper half is ahead by 0.2 points (95 % −0.4 to 0.9)" in told
 
 
 def test_an_emotion_that_goes_the_other_way_carries_no_difference(example: StudyResult) -> None:
