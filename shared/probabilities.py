@@ -10,7 +10,7 @@ Forward = Callable[[npt.NDArray[np.float32]], Logits]
 """From prepared faces, float32 (N, C, S, S), to logits (N, 7)."""
 
 
-def softmax(logits: Logits, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+def softmax(logits: Logits | npt.NDArray[np.float64], temperature: float = 1.0) -> npt.NDArray[np.float64]:
     """Return probabilities (..., K) that sum to 1.
 
     Args:

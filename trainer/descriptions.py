@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from shared.ensembles import ENSEMBLE_WITH, MIRROR_AVERAGE, SIZE_AVERAGE
+from shared.exports import ENSEMBLE_WITH, MIRROR_AVERAGE, SIZE_AVERAGE
 from shared.schemas.jobs import EXPORT_OPTIONS, JobRequest
 from shared.schemas.training import FROM_BASE, IMAGENET, TrainSettings
 

@@ -35,7 +35,7 @@ from trainer.data import Dataset
 from trainer.errors import ExportError
 from trainer.evaluation import accuracy, batch_size_at, logits_of, torch_forward
 from trainer.onnx_forward import onnx_forward
-from trainer.size_average import SizeAverage, average_sizes, write_small_reader
+from trainer.size_average import SizeAverage, average_sizes, write_large_reader, write_small_reader
 from trainer.stopping import unbroken
 
 log = logging.getLogger(__name__)
@@ -132,6 +132,48 @@ def export_model(
                 break
         shutil.copyfile(file, path)
     return {"shipped": shipped, "size_bytes": path.stat().st_size, "parity": figures}
+
+
+def export_file(
+    source: Path,
+    other: Path | None,
+    spec: InputSpec,
+    data: Dataset,
+    train_on: str,
+    path: Path,
+    threads: int = 0,
+) -> dict[str, Any]:
+    """Write the network in a version's ONNX file anew, where its weights are not at hand, in the arithmetic it has.
+
+    Args:
+        source: the version's file.
+        other: another version's, which reads the smaller of two sizes in its network's place; None: a plain copy.
+        spec: what both read.
+        data: its validation part checks.
+        train_on: what was hidden while training.
+        path: the file to write; its folder is made.
+        threads: on the CPU, of what is measured; 0: as many as cores.
+
+    Returns:
+        The parity figures, for the card.
+
+    Raises:
+        ExportError: the file does not answer as the networks do.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        small, large = Path(folder, "small.onnx"), Path(folder, "large.onnx")
+        if other is None:
+            shutil.copyfile(source, path)
+            network: nn.Module = FileNetwork(source, threads)
+        else:
+            write_small_reader(other, small)
+            write_large_reader(source, large)
+            average_sizes(small, large, path)
+            network = SizeAverage(FileNetwork(small, threads), FileNetwork(large, threads))
+        figures = _Check(network, spec, data, train_on, threads).figures(path)
+    require_parity("joined", figures)
+    return {"size_bytes": path.stat().st_size, "parity": {"file": figures}}
 
 
 def _answering(file: Path, beside: Path | None, *, averaged: bool) -> Path:

@@ -12,11 +12,11 @@ from typing import Any, Final, Literal
 import torch
 from torch import nn
 
-from shared.ensembles import MIRROR_AVERAGE, SIZE_AVERAGE
+from shared.exports import MIRROR_AVERAGE, PRIOR_CORRECTION, SIZE_AVERAGE
 from shared.files import write_atomically
 from shared.masking import STUDY_VIEWS
 from shared.model_comparison import against_serving
-from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, read_card, sha256_of, write_model
+from shared.model_folder import MODEL_FILE, WEIGHTS_FILE, Card, model_path, read_card, sha256_of, write_model
 from shared.preprocessing import InputSpec
 from shared.probabilities import Forward
 from shared.run_folder import ANSWERS_DIR, EXPORT_DIR, ORIGIN_FILE, RunFolder, utc_now
@@ -27,10 +27,11 @@ from trainer.data import Dataset
 from trainer.descriptions import NO_AVERAGE, average_words, code_revision, command_of, nearly_words
 from trainer.devices import choose_arithmetic
 from trainer.evaluation import measure
-from trainer.export import ExportSettings, export_model
+from trainer.export import ExportSettings, export_file, export_model
 from trainer.network import as_served
 from trainer.onnx_forward import onnx_forward
 from trainer.pace import Pace
+from trainer.prior_correction import correct_logits, log_weights
 from trainer.stopping import stoppable
 from trainer.study.answers import Answers
 from trainer.study.temperature import faces_to_read, temperature_of
@@ -72,7 +73,7 @@ def register(
     run: RunFolder,
     origin: Origin,
     data: Dataset,
-    network: nn.Module,
+    network: nn.Module | Card,
     models_dir: Path,
     export: ExportSettings,
     hooks: Hooks,
@@ -84,7 +85,7 @@ def register(
         run: its id becomes the version; a version that a stopped attempt has written already is returned as it is.
         origin: what the network is.
         data: its training part calibrates, its validation part checks, its test part measures.
-        network: float32, on the CPU.
+        network: float32, on the CPU; or the card of a version whose weights are not at hand, but its ONNX file is.
         models_dir: the folder `models`.
         export: the file's arithmetic and the threads to measure with.
         hooks: progress out, and the wish to leave off before the version is added in.
@@ -116,7 +117,7 @@ def _exported(
     last: JobProgress,
     origin: Origin,
     data: Dataset,
-    network: nn.Module,
+    network: nn.Module | Card,
     models_dir: Path,
     export: ExportSettings,
     hooks: Hooks,
@@ -126,13 +127,19 @@ def _exported(
     hooks.progress(last.model_copy(update={"phase": "exporting"}))
     path = run.path / EXPORT_DIR / MODEL_FILE
     shutil.rmtree(path.parent, ignore_errors=True)  # what an attempt that was killed left
-    served = as_served(network, mirror_average=bool(origin.training.get(MIRROR_AVERAGE)))
-    settings = replace(export, size_average=bool(origin.training.get(SIZE_AVERAGE)))
-    exported = export_model(served, origin.input, data, origin.view, path, settings, other)
-    weights = path.with_name(WEIGHTS_FILE)
-    save_weights(weights, network, half=True)
-    exported_file = ExportedFile(onnx_forward(path, export.threads), origin.input, sha256_of(path))
-    pace = Pace(len(STUDY_VIEWS) * len(data.test) + faces_to_read(data), hooks.clock)
+    files = [path]
+    if isinstance(network, Card):
+        file = model_path(models_dir, network.id) / network.file
+        exported = export_file(file, other, origin.input, data, origin.view, path, export.threads)
+        exported["shipped"] = network.metrics["export"]["shipped"]
+    else:
+        served = as_served(network, mirror_average=bool(origin.training.get(MIRROR_AVERAGE)))
+        settings = replace(export, size_average=bool(origin.training.get(SIZE_AVERAGE)))
+        exported = export_model(served, origin.input, data, origin.view, path, settings, other)
+        files.append(path.with_name(WEIGHTS_FILE))
+        save_weights(files[-1], network, half=True)
+    corrects = bool(origin.training.get(PRIOR_CORRECTION))
+    pace = Pace(len(STUDY_VIEWS) * len(data.test) + (1 + corrects) * faces_to_read(data), hooks.clock)
 
     def tell(next_faces: int) -> None:
         pace.begin(next_faces)
@@ -140,6 +147,11 @@ def _exported(
         hooks.progress(last.model_copy(update=reading))
 
     answers, described = Answers(run.path / ANSWERS_DIR, tell), data.describe()
+    exported_file = _asked(path, origin, export.threads)
+    if corrects:
+        added = -log_weights(data.train.counts())
+        correct_logits(path, added * (temperature_of(exported_file, origin.view, data, answers, added) or 1.0))
+        exported_file = _asked(path, origin, export.threads)
     temperature = temperature_of(exported_file, origin.view, data, answers) or 1.0
     metrics = {
         "protocol": f"{PROTOCOL.format(nearly_words(origin.training))}{_test_time(origin.training)}.",
@@ -157,7 +169,11 @@ def _exported(
         "created": utc_now(),
         "intended_use": INTENDED_USE,
     }
-    return {path.name: path, weights.name: weights}, card
+    return {file.name: file for file in files}, card
+
+
+def _asked(path: Path, origin: Origin, threads: int) -> ExportedFile:
+    return ExportedFile(onnx_forward(path, threads), origin.input, sha256_of(path))
 
 
 def _measure_views(asked: ExportedFile, data: Dataset, answers: Answers, temperature: float) -> dict[str, Any]:
@@ -177,6 +193,7 @@ def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:
         "request": request.model_dump(mode="json"),
         MIRROR_AVERAGE: request.settings.mirror_average,
         SIZE_AVERAGE: request.settings.size_average,
+        PRIOR_CORRECTION: request.settings.prior_correction,
         "run": run.id,
         **json.loads((run.path / ORIGIN_FILE).read_text()),
         "seconds": rows[-1].seconds if rows else None,
@@ -187,7 +204,9 @@ def describe_training(run: RunFolder, request: JobRequest) -> dict[str, Any]:
 
 def _test_time(training: Mapping[str, Any]) -> str:
     words = average_words(training)
-    return f"the file averages {words}, and does nothing else at test time" if words else NO_AVERAGE
+    said = f"the file averages {words}, and does nothing else at test time" if words else NO_AVERAGE
+    corrected = "the class weights of the training are taken out of the answers, at a temperature fitted on that part; "
+    return corrected + said if training.get(PRIOR_CORRECTION) else said
 
 
 def best_epoch(rows: list[MetricRow], select: Literal["accuracy", "loss"]) -> MetricRow | None:

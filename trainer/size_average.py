@@ -13,17 +13,19 @@ from typing import Final
 
 import numpy as np
 import onnx
-from onnx import NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 from onnx.utils import Extractor
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+
+from trainer.prior_correction import UNCORRECTED_LOGITS
 
 SMALLER: Final = 5 / 6
 LARGER: Final = 13 / 12
 
 SMALL: Final = "small"
-SMALL_LOGITS: Final = f"{SMALL}/logits"
-"""In a file that averages, the smaller face and what is answered to it."""
+LARGE: Final = "zoomed"
+"""In a file that averages, the smaller face and the cut larger one; `<face>/logits` is what is answered to it."""
 
 
 def sizes_of(size: int) -> tuple[int, int]:
@@ -80,11 +82,11 @@ def average_sizes(small_reader: Path, large_reader: Path, path: Path) -> None:
     inputs = [
         _resize("small_size", SMALL),
         _resize("large_size", "large"),
-        helper.make_node("Slice", ["large", "cut_from", "cut_to", "cut_axes"], ["zoomed"]),
+        helper.make_node("Slice", ["large", "cut_from", "cut_to", "cut_axes"], [LARGE]),
     ]
     constant, network = _split(list(graph.node), {each.name for each in graph.initializer})
     names = {name for node in constant for name in node.output} | {each.name for each in graph.initializer}
-    zoomed = [_renamed(node, "zoomed", names) for node in network]
+    zoomed = [_renamed(node, LARGE, names) for node in network]
     if large_reader == small_reader:
         small = [_renamed(node, SMALL, names) for node in network]
     else:
@@ -93,7 +95,7 @@ def average_sizes(small_reader: Path, large_reader: Path, path: Path) -> None:
         for weight in other.initializer:
             weight.name = f"{SMALL}/{weight.name}"
             graph.initializer.append(weight)
-    mean = helper.make_node("Mean", [SMALL_LOGITS, "zoomed/logits"], ["logits"])
+    mean = helper.make_node("Mean", [_logits(SMALL), _logits(LARGE)], ["logits"])
     del graph.node[:], graph.value_info[:]
     graph.node.extend([*constant, *inputs, *small, *zoomed, mean])
     onnx.checker.check_model(model, full_check=True)
@@ -105,27 +107,49 @@ def write_small_reader(source: Path, path: Path) -> None:
 
     Args:
         source: `input` (N, C, S, S) to `logits` (N, 7), of a network without weights for a certain S.
-        path: the file to write: the same, for faces of the smaller size of S.
+        path: the file to write: the same, for faces of the smaller size of S, without a correction of its logits.
     """
     model = onnx.load(source)
-    graph = model.graph
-    faces, logits = graph.input[0], graph.output[0]
-    smaller, _ = sizes_of(faces.type.tensor_type.shape.dim[-1].dim_value)
-    for dimension in faces.type.tensor_type.shape.dim[2:]:
+    smaller, _ = sizes_of(model.graph.input[0].type.tensor_type.shape.dim[-1].dim_value)
+    for dimension in model.graph.input[0].type.tensor_type.shape.dim[2:]:
         dimension.dim_value = smaller
+    _write_reader(model, SMALL, path)
+
+
+def write_large_reader(source: Path, path: Path) -> None:
+    """Write what reads the larger size in an ONNX file of `average_sizes`, or all of another file.
+
+    Args:
+        source: `input` (N, C, S, S) to `logits` (N, 7).
+        path: the file to write: the same, for faces that are cut to S already, without a correction of its logits.
+    """
+    _write_reader(onnx.load(source), LARGE, path)
+
+
+def _write_reader(model: ModelProto, face: str, path: Path) -> None:
+    """Write the part of a file that answers to `face`; all of it but a correction if it does not average."""
+    graph = model.graph
     del graph.value_info[:]
-    if any(SMALL_LOGITS in node.output for node in graph.node):
-        new_names = {SMALL: faces.name, SMALL_LOGITS: logits.name}
-        for name, like in zip(new_names, (faces, logits), strict=True):
+    faces, logits = graph.input[0], graph.output[0]
+    made = {name for node in graph.node for name in node.output}
+    begins = face if _logits(face) in made else faces.name
+    ends = next(name for name in (_logits(face), UNCORRECTED_LOGITS, logits.name) if name in made)
+    new_names = {begins: faces.name, ends: logits.name}
+    for name, like in ((begins, faces), (ends, logits)):
+        if name != like.name:
             graph.value_info.append(helper.make_value_info(name, like.type))
-        model = Extractor(model).extract_model([SMALL], [SMALL_LOGITS])
-        for value in (model.graph.input[0], model.graph.output[0]):
-            value.name = new_names[value.name]
-        for node in model.graph.node:
-            node.input[:] = [new_names.get(name, name) for name in node.input]
-            node.output[:] = [new_names.get(name, name) for name in node.output]
+    model = Extractor(model).extract_model([begins], [ends])
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.name = new_names[value.name]
+    for node in model.graph.node:
+        node.input[:] = [new_names.get(name, name) for name in node.input]
+        node.output[:] = [new_names.get(name, name) for name in node.output]
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
+
+
+def _logits(face: str) -> str:
+    return f"{face}/logits"
 
 
 def _resize(size: str, name: str) -> NodeProto:

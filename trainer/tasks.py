@@ -8,8 +8,15 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from shared.ensembles import ENSEMBLE_WITH, MIRROR_AVERAGE, SIZE_AVERAGE, why_not_together
 from shared.errors import ModelFolderError
+from shared.exports import (
+    ENSEMBLE_WITH,
+    MIRROR_AVERAGE,
+    PRIOR_CORRECTION,
+    SIZE_AVERAGE,
+    why_not_exported,
+    why_not_together,
+)
 from shared.masking import STUDY_VIEWS
 from shared.model_folder import Card, model_path, read_card
 from shared.preprocessing import InputSpec
@@ -113,16 +120,17 @@ def _require_fit(work: Work, data: Dataset) -> None:
 
 
 def export_version(work: Work) -> str:
-    """Export a version's weights once more, in the precision that is asked for, as a version of its own.
+    """Export a version once more, as one of its own: its weights in the precision that is asked for, or else its file.
 
     Together with the network in another version's file, if asked for, or if the version is such an ensemble already.
     """
     request, models_dir = work.request, work.settings.models_dir
-    source = request.model or ""
-    network = load_version(models_dir, source)
-    card = read_card(model_path(models_dir, source), verify=False)
+    card = _card_of(models_dir, request.model or "")
+    if reason := why_not_exported(card, request):
+        raise BaseModelError(reason)
+    network = load_version(models_dir, card.id) if card.has_weights else card
     training = {**card.training, "exported_from": card.id, "export_command": command_of(request)}
-    for option in (MIRROR_AVERAGE, SIZE_AVERAGE):
+    for option in (MIRROR_AVERAGE, SIZE_AVERAGE, PRIOR_CORRECTION):
         if (asked := getattr(request, option)) is not None:
             training[option] = asked
     other = _ensemble_with(request, card, models_dir)
@@ -139,7 +147,19 @@ def export_version(work: Work) -> str:
     settings = ExportSettings(request.precision, work.settings.threads)
     beside = model_path(models_dir, other.id) / other.file if other else None
     data = work.dataset(card.input.size, split_of([card, other] if other else [card]))  # what neither was trained on
+    if training.get(PRIOR_CORRECTION) and data.fingerprint != card.data.get("fingerprint"):
+        raise BaseModelError(
+            f"{data.name} holds other images than {card.id} learnt from, and so other class weights; give the data set "
+            "that it was trained on, or --no-prior-correction."
+        )
     return work.register(origin, data, network, settings, beside)
+
+
+def _card_of(models_dir: Path, model_id: str) -> Card:
+    try:
+        return read_card(model_path(models_dir, model_id))
+    except ModelFolderError as error:
+        raise BaseModelError(f"{model_id} cannot be exported: {error}") from error
 
 
 def _ensemble_with(request: JobRequest, card: Card, models_dir: Path) -> Card | None:
@@ -156,7 +176,7 @@ def _ensemble_with(request: JobRequest, card: Card, models_dir: Path) -> Card | 
         found = read_card(model_path(models_dir, other))
     except ModelFolderError as error:
         raise BaseModelError(f"{card.id} cannot answer together with {other}: {error}") from error
-    if reason := why_not_together(card, found, request.mirror_average):
+    if reason := why_not_together(card, found, request):
         raise BaseModelError(reason)
     return found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from shared.model_folder import Card
 from shared.run_folder import ANSWERS_DIR, RunFolder
 from shared.schemas.jobs import JobProgress, JobRequest, Phase
 from trainer.data import Dataset, load_dataset
@@ -55,7 +56,7 @@ class Work:
         self,
         origin: Origin,
         data: Dataset,
-        network: nn.Module,
+        network: nn.Module | Card,
         export: ExportSettings,
         other: Path | None = None,
     ) -> str:

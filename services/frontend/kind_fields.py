@@ -20,6 +20,11 @@ MIRROR_AVERAGES: Final = {
     False: "No average",
 }
 SIZE_AVERAGES: Final = {None: "As the version does", True: "Average over two sizes of a face", False: "No average"}
+PRIOR_CORRECTIONS: Final = {
+    None: "As the version does",
+    True: "Take them out of the answers",
+    False: "Leave them in the answers",
+}
 NO_TEACHER: Final = "No teacher"
 ALONE: Final = "As the version does"
 NONE_TRAINABLE: Final = "No version ships its weights, which this needs. Train one first."
@@ -76,15 +81,17 @@ def _evaluate(models: Sequence[ModelInfo]) -> Fields | None:
 
 
 def _export(models: Sequence[ModelInfo]) -> Fields | None:
-    trainable = _trainable(models)
-    if not trainable:
-        return None
-    model = _version(trainable)
-    precision = st.segmented_control(
-        "Precision", get_args(Precision), default="int8", required=True, key="precision", persist_state="session"
-    )
-    mirrored = _average("Mirror average", MIRROR_AVERAGES, "mirror-average")
-    sizes = _average("Size average", SIZE_AVERAGES, "size-average")
+    model = _version(models)
+    precision, mirrored, sizes = None, None, None
+    if model and model.trainable:
+        precision = st.segmented_control(
+            "Precision", get_args(Precision), default="int8", required=True, key="precision", persist_state="session"
+        )
+        mirrored = _choice("Mirror average", MIRROR_AVERAGES, "mirror-average")
+        sizes = _choice("Size average", SIZE_AVERAGES, "size-average")
+    elif model:
+        st.caption("Without its weights, a version keeps its arithmetic and its averages.")
+    corrected = _choice("Class weights", PRIOR_CORRECTIONS, "prior-correction")
     other = _model_or(
         "Together with",
         ALONE,
@@ -95,7 +102,13 @@ def _export(models: Sequence[ModelInfo]) -> Fields | None:
         disabled=sizes is False,
     )
     ensemble = other.id if other and sizes is not False else None
-    asked = {"precision": precision, "mirror_average": mirrored, "size_average": sizes, "ensemble_with": ensemble}
+    asked = {
+        **({"precision": precision} if precision else {}),
+        "mirror_average": mirrored,
+        "size_average": sizes,
+        "ensemble_with": ensemble,
+        "prior_correction": corrected,
+    }
     return {"model": model.id, **asked} if model else None
 
 
@@ -167,8 +180,8 @@ def _model_or(
     return names.get(found) if found else None
 
 
-def _average(label: str, words_of: Mapping[bool | None, str], key: str) -> bool | None:
-    """Return whether the exported file is to average; None is as the version does."""
+def _choice(label: str, words_of: Mapping[bool | None, str], key: str) -> bool | None:
+    """Return whether the exported file is to do something; None is as the version does."""
     return st.selectbox(label, list(words_of), format_func=words_of.__getitem__, key=key, persist_state="session")
 
 

@@ -36,6 +36,7 @@ GROUPS: Final = {
         "momentum",
         "label_smoothing",
         "class_weights",
+        "prior_correction",
         "ema_decay",
         "freeze_statistics",
         "start_share",

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from services.gateway.dataset_catalogue import DatasetCatalogue
 from services.gateway.model_catalogue import ModelCatalogue
-from shared.ensembles import why_not_together
 from shared.errors import ModelFolderError, RunFolderError
+from shared.exports import why_not_exported, why_not_together
 from shared.model_folder import Card
 from shared.run_folder import RunFolder
 from shared.schemas.jobs import RUN_PREFIX, STOPPED, TRAINING_KINDS, JobRequest, JobState
@@ -110,6 +110,8 @@ class JobChecks:
             raise _invalid(field, f"There is no model '{model_id}'; /v1/models lists those there are.")
         if _needs_weights(field, asked) and not card.has_weights:
             raise _invalid(field, f"{model_id} ships no weights, only the exported network; choose another model.")
+        if field == "model" and asked.kind == "export" and (reason := why_not_exported(card, asked)):
+            raise _invalid(field, reason)
         if field == "base_model":
             _check_fit(model_id, card.fixed_by_weights, asked)
         if field in TEACHERS:
@@ -122,14 +124,14 @@ class JobChecks:
         if asked.model is None or asked.model.startswith(RUN_PREFIX):
             return
         card = self._models.card(asked.model)  # it has been checked: `model` stands before `ensemble_with`
-        if card and (reason := why_not_together(card, other, asked.mirror_average)):
+        if card and (reason := why_not_together(card, other, asked)):
             raise _invalid("ensemble_with", reason)
 
 
 def _needs_weights(field: str, asked: JobRequest) -> bool:
     if field in TEACHERS:
         return not asked.settings.fixed_teacher  # which answers by the file that ships
-    return field == "base_model" or (field == "model" and asked.kind == "export")
+    return field == "base_model"
 
 
 def _check_size(teacher: str, size: int, asked: JobRequest) -> None:

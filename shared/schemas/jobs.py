@@ -21,7 +21,14 @@ TRAINING_KINDS = frozenset({"train", "fine-tune"})
 MAX_STUDY_NAME = 40 - len("-upper")
 """Characters of a study's name, since a model's name has 40 at most and begins with it."""
 
-EXPORT_OPTIONS: Final = ("name", "precision", "mirror_average", "size_average", "ensemble_with")
+EXPORT_OPTIONS: Final = (
+    "name",
+    "precision",
+    "mirror_average",
+    "size_average",
+    "ensemble_with",
+    "prior_correction",
+)
 """What an export is asked beside the version."""
 
 _OWN_FIELDS: dict[str, frozenset[str]] = {
@@ -75,6 +82,11 @@ class JobRequest(Wire):
         description="export: another version, which needs no weights; the file answers with the mean of both networks. "
         "Of two sizes of a face, this other one reads the smaller. As the version does, if absent.",
     )
+    prior_correction: bool | None = Field(
+        None,
+        description="export: take the class weights of the training out of the answers; as the version does, if "
+        "absent.",
+    )
     name: str | None = Field(
         None,
         pattern=r"^[a-z0-9][a-z0-9-]{0,39}$",
@@ -112,6 +124,8 @@ class JobRequest(Wire):
             self.settings = self.settings.model_copy(update={"distill_weight": TAUGHT_SHARE})
         if self.ensemble_with and self.size_average is False:
             raise field_error("size_average", "cannot be false: the two networks read two sizes of a face")
+        if self.settings.prior_correction and not self.settings.class_weights:
+            raise field_error("settings.prior_correction", "takes class weights out of the answers; set class_weights")
         for name in ("freeze_statistics", "start_share"):
             if getattr(self.settings, name) and self.base_model is None and self.kind != "study":
                 raise field_error("base_model", f"must name what to start from, since settings.{name} keeps of it")

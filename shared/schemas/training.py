@@ -68,6 +68,10 @@ class TrainSettings(Wire):
     warmup_steps: int = Field(300, ge=0, le=100_000, description="Steps of linear warm-up; cosine decay after.")
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     class_weights: bool = Field(False, description="Weigh the loss by the inverse square root of class counts.")
+    prior_correction: bool = Field(
+        False,
+        description="Take the class weights out of the exported file's answers: likelier probabilities, at no cost.",
+    )
     ema_decay: float = Field(0.999, ge=0, lt=1, description="Average of the weights over steps; 0 turns it off.")
     size: int = Field(48, ge=16, le=224, description="Height and width that the network reads, in pixels.")
     grow_from: int | None = Field(None, ge=16, le=224, description="Begin at this size and grow to `size`.")

@@ -22,11 +22,18 @@ TEMPERATURES: Final = (0.05, 20.0)
 """Between these a temperature is looked for; no sound network needs one outside."""
 
 
-def fit_temperature(logits: Logits, labels: Labels) -> float:
-    """Return the temperature that minimises the mean negative log-likelihood of `labels` (N,) under logits (N, 7)."""
+def fit_temperature(logits: Logits, labels: Labels, added: Floats | float = 0.0) -> float:
+    """Return the temperature that minimises the mean negative log-likelihood of `labels` (N,) under logits (N, 7).
+
+    Args:
+        logits: divided by the temperature.
+        labels: of the same images.
+        added: (7,) to what was divided, before it becomes probabilities.
+    """
     low, high = np.log(TEMPERATURES)
+    exact = logits.astype(np.float64)
     found = minimize_scalar(
-        lambda log: losses(softmax(logits, np.exp(log)), labels).mean(),
+        lambda log: losses(softmax(exact / np.exp(log) + added), labels).mean(),
         bounds=(low, high),
         method="bounded",
         options={"xatol": 1e-4},

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from shared.ensembles import ENSEMBLE_WITH
+from shared.exports import ENSEMBLE_WITH
 from shared.model_folder import Card
 from shared.probabilities import Forward
 from shared.run_folder import utc_now

@@ -5,6 +5,7 @@ from typing import Final
 from trainer.augmentation import view_mix
 from trainer.data import Dataset
 from trainer.study.answers import Answers, Asked
+from trainer.study.bootstrap import Floats
 from trainer.study.calibration import fit_temperature
 
 FEWEST: Final = 100
@@ -16,7 +17,9 @@ def faces_to_read(data: Dataset) -> int:
     return len(data.validation) if len(data.validation) >= FEWEST else 0
 
 
-def temperature_of(network: Asked, view: str, data: Dataset, answers: Answers) -> float | None:
+def temperature_of(
+    network: Asked, view: str, data: Dataset, answers: Answers, added: Floats | float = 0.0
+) -> float | None:
     """Return at which temperature a file's answers to the validation part are likeliest; None if that is too few.
 
     Args:
@@ -25,9 +28,10 @@ def temperature_of(network: Asked, view: str, data: Dataset, answers: Answers) -
             hidden, each equally often.
         data: its validation part, which the network was not trained on, is read.
         answers: keeps what is answered.
+        added: see `trainer.study.calibration.fit_temperature`.
     """
     part = data.validation
     if not faces_to_read(data):
         return None
     logits = answers.logits(network, part.faces, view_mix(view).fixed(len(part)))
-    return round(fit_temperature(logits, part.labels), 4)
+    return round(fit_temperature(logits, part.labels, added), 4)

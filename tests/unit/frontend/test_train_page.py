@@ -148,6 +148,17 @@ def test_two_models_may_be_exported_to_answer_together_and_the_other_needs_no_we
     assert (asked.model, asked.ensemble_with) == ("first/1", "other/2")
 
 
+def test_a_version_without_weights_is_exported_from_its_file_which_keeps_its_arithmetic(gateway: SmallGateway):
+    gateway.models.models = [a_model().model_copy(update={"trainable": False})]
+    page = open_kind("export")
+    assert not [box for box in page.selectbox if box.label in ("Mirror average", "Size average")]
+    assert any("keeps its arithmetic" in caption.value for caption in page.caption)
+    page.selectbox(key="prior-correction").set_value(True).run()
+    press(page, "Start export")
+    asked = gateway.jobs_asked[0]
+    assert (asked.model, asked.prior_correction, asked.mirror_average) == ("first/1", True, None)
+
+
 @pytest.mark.parametrize(
     ("kind", "button", "fields"),
     [

@@ -397,6 +397,30 @@ def test_an_ensemble_needs_another_version_with_or_without_weights_and_two_sizes
         JobRequest.model_validate({**asked, "size_average": False})
 
 
+def test_what_a_version_without_weights_cannot_become_is_refused_before_the_job_begins(
+    runs: Runs, folder: Path
+) -> None:
+    weighed = {"request": {"settings": {"class_weights": True}}}
+    write_small_model(folder / "models", "3", weights=False, training=weighed)
+    write_small_model(folder / "models", "4", training=weighed)
+    asked: dict[str, Any] = {"kind": "export", "dataset": "faces.zip", "model": "first/3"}
+    for more, why in (
+        ({}, "ships no weights"),
+        ({"prior_correction": True, "precision": "float32"}, "its arithmetic and its averages"),
+        ({"prior_correction": True, "model": "first/1"}, "trained without class weights"),
+    ):
+        with pytest.raises(ApiError, match=why) as refused:
+            runs.start(JobRequest.model_validate({**asked, **more}))
+        assert refused.value.field == "model"
+    assert runs.start(JobRequest.model_validate({**asked, "prior_correction": True}))[1]
+    with pytest.raises(ApiError, match="first/1 was trained without them") as refused:
+        runs.start(JobRequest.model_validate({**asked, "prior_correction": True, "ensemble_with": "first/1"}))
+    assert refused.value.field == "ensemble_with"
+    assert runs.start(JobRequest.model_validate({**asked, "ensemble_with": "first/4"}))[1]
+    with pytest.raises(ValidationError, match="set class_weights"):
+        JobRequest.model_validate({"dataset": "faces.zip", "settings": {"prior_correction": True}})
+
+
 def test_versions_that_cannot_answer_together_are_refused_before_the_job_begins(runs: Runs, folder: Path) -> None:
     write_small_model(folder / "models", "3", input=InputSpec(size=32))
     write_small_model(folder / "models", "4", training={"ensemble_with": {"id": "first/1"}})

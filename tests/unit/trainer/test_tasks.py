@@ -24,6 +24,7 @@ from trainer.evaluation import BATCH_SIZE, logits_of
 from trainer.network import MeanOf
 from trainer.onnx_forward import onnx_forward
 from trainer.pace import Pace
+from trainer.prior_correction import log_weights
 from trainer.registration import Origin
 from trainer.runs import execute
 from trainer.settings import Settings
@@ -213,6 +214,68 @@ def test_two_versions_may_answer_together_and_be_parted_again(
         ("other/gone", {}, "cannot answer together with other/gone"),
     ):
         end = execution(kind="export", model=one.id, ensemble_with=named, **asked)
+        assert end.state == JobState.FAILED
+        assert why in (end.message or "")
+
+
+def test_class_weights_are_taken_out_of_the_answers_and_a_version_without_weights_is_exported_from_its_file(
+    drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temperature, "FEWEST", 1)
+    settings = settings_in(tmp_path, drawn_folder)
+
+    def execution(**asked: Any) -> StateChange:
+        request = JobRequest.model_validate({"dataset": drawn_folder.name, **asked})
+        return execute(RunFolder.create(settings.runs_dir, request), settings)
+
+    def made(**asked: Any) -> Card:
+        end = execution(**asked)
+        assert end.state == JobState.FINISHED, end.message
+        return read_card(model_path(settings.models_dir, end.model or ""))
+
+    def answers(card: Card) -> Logits:
+        faces = np.random.default_rng(0).normal(size=(5, 3, card.input.size, card.input.size)).astype(np.float32)
+        return onnx_forward(model_path(settings.models_dir, card.id) / card.file, threads=1)(faces)
+
+    def added(card: Card, before: Card) -> Logits:
+        """Return what the file adds to each answer (7,), which must be the same for all faces."""
+        difference = answers(card) - answers(before)
+        assert np.allclose(difference, difference[0], atol=1e-3)
+        return difference[0] - difference[0].mean()
+
+    weighed = quick_settings.model_copy(update={"epochs": 1, "class_weights": True})
+    plain = made(settings=weighed)
+    corrected = made(settings=weighed.model_copy(update={"prior_correction": True}), name="corrected")
+    assert "class weights of the training are taken out of the answers" in corrected.metrics["protocol"]
+    again = made(kind="export", model=corrected.id, name="again")
+    back = made(kind="export", model=corrected.id, prior_correction=False, name="back")
+    logs = log_weights(plain.data["counts"]["train"])
+    by_weights = added(again, back)
+    factor = float(np.abs(by_weights).max() / np.abs(logs - logs.mean()).max())
+    assert np.allclose(by_weights, -factor * (logs - logs.mean()), atol=1e-3)
+    assert factor > 0.01
+
+    without_weights(model_path(settings.models_dir, plain.id))
+    by_file = made(kind="export", model=plain.id, prior_correction=True, name="file")
+    assert not by_file.has_weights
+    assert np.allclose(added(by_file, plain), by_weights, atol=0.02)  # whose weights are those in half precision
+    assert by_file.metrics["export"]["shipped"] == plain.metrics["export"]["shipped"]
+    other = made(settings=weighed.model_copy(update={"seed": 1}), name="other")
+    both = made(kind="export", model=by_file.id, ensemble_with=other.id, name="both")
+    assert (both.training["ensemble_with"]["id"], both.training["prior_correction"]) == (other.id, True)
+    apart = made(kind="export", model=plain.id, ensemble_with=other.id, name="apart")
+    assert np.abs(added(both, apart)).max() > 0.01
+    unweighed = made(settings=quick_settings.model_copy(update={"epochs": 1}), name="unweighed")
+    for model, asked, why in (
+        (plain.id, {}, "ships no weights: its file can answer together"),
+        (plain.id, {"precision": "float32", "prior_correction": True}, "its arithmetic and its averages"),
+        (plain.id, {"mirror_average": True, "prior_correction": True}, "its arithmetic and its averages"),
+        (by_file.id, {"prior_correction": True}, "corrected once for class weights"),
+        (unweighed.id, {"prior_correction": True}, "was trained without class weights"),
+        (by_file.id, {"ensemble_with": unweighed.id}, f"since {unweighed.id} was trained without them"),
+        ("other/gone", {}, "other/gone cannot be exported: "),
+    ):
+        end = execution(kind="export", model=model, **asked)
         assert end.state == JobState.FAILED
         assert why in (end.message or "")
 
