@@ -87,7 +87,8 @@ KIND_SENTENCES: Final[dict[JobKind, str]] = {
     "train": "A new network, from its beginning.",
     "fine-tune": "A version goes on learning, for a view of your choice; a teacher may help it.",
     "evaluate": "Measures a version on the test faces and writes a report.",
-    "export": "Writes a version's network anew: in another precision, with other averages, or together with another's.",
+    "export": "Writes a version's network anew: in another precision, with other averages, together with another's, or "
+    "with class weights taken out of its answers.",
     "study": "Trains the whole-face network, fine-tunes five others from it and measures all six. It takes three to "
     "five times as long as one training.",
 }

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from shared.exports import ENSEMBLE_WITH
+from shared.exports import ENSEMBLE_WITH, PRIOR_CORRECTION
 from shared.model_folder import Card
 from shared.probabilities import Forward
 from shared.run_folder import utc_now
@@ -77,6 +77,9 @@ def evaluation_words(cards: Collection[Card]) -> str:
             averaging[over].append(card.id)
     left_out = {nearly_words(card.training) for card in cards}
     evaluation = EVALUATION.format(left_out.pop() if len(left_out) == 1 else ", or for some of the versions nearly so")
+    if corrected := [card.id for card in cards if card.training.get(PRIOR_CORRECTION)]:
+        whose = "each file's answers" if len(corrected) == len(cards) else f"the answers of {', '.join(corrected)}"
+        evaluation += f"; the class weights of the training are taken out of {whose}"
     if not averaging:
         return f"{evaluation}; {NO_AVERAGE}."
     if list(map(len, averaging.values())) == [len(cards)]:

@@ -90,6 +90,22 @@ def test_which_files_average_over_what_is_told(mirrored: set[str], sizes: set[st
     assert words in evaluation_words(cards)
 
 
+@pytest.mark.parametrize(
+    ("corrected", "words"),
+    [
+        ({"any", "left"}, "; the class weights of the training are taken out of each file's answers; no test-time"),
+        ({"left"}, "; the class weights of the training are taken out of the answers of left/2; no test-time"),
+        (set(), "left out; no test-time"),
+    ],
+)
+def test_out_of_whose_answers_class_weights_are_taken_is_told(corrected: set[str], words: str) -> None:
+    cards = [
+        one.model_copy(update={"training": {**one.training, "prior_correction": one.name in corrected}})
+        for one in (card("any"), card("left"))
+    ]
+    assert words in evaluation_words(cards)
+
+
 def test_a_card_that_tells_nothing_of_its_training_is_told_as_far_as_it_goes() -> None:
     bare = card("any").model_copy(update={"training": {}, "data": {}})
     assert training_words(bare, ()) == "any/2: resnet18, from random weights on faces with any set of quadrants hidden."
