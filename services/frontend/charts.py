@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import altair as alt
+import pandas  # noqa: F401  # Altair looks at it wherever it is loaded, and fails while another session half is
 
 from services.frontend.words import view_name
 from shared.labels import LABELS

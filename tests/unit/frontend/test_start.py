@@ -25,6 +25,13 @@ def test_no_folder_is_named_so_that_streamlit_runs_its_files_by_themselves():
     assert not (Path(command(Settings())[4]).parent / "pages").exists()
 
 
+def test_pandas_is_whole_before_a_page_draws_since_altair_looks_at_it_while_another_session_may_be_loading_it():
+    code = "import sys, services.frontend.charts; print(hasattr(sys.modules.get('pandas'), 'Timestamp'))"
+    root = Path(__file__).parents[3]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root)
+    assert result.stdout.strip() == "True", result.stderr
+
+
 def test_a_wrong_setting_is_named_without_a_traceback():
     result = subprocess.run(
         [sys.executable, "-m", "services.frontend"],
