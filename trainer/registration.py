@@ -131,7 +131,7 @@ def _exported(
     if isinstance(network, Card):
         file = model_path(models_dir, network.id) / network.file
         exported = export_file(file, other, origin.input, data, origin.view, path, export.threads)
-        exported["shipped"] = network.metrics["export"]["shipped"]
+        exported["shipped"] = network.metrics.get("export", {}).get("shipped")
     else:
         served = as_served(network, mirror_average=bool(origin.training.get(MIRROR_AVERAGE)))
         settings = replace(export, size_average=bool(origin.training.get(SIZE_AVERAGE)))
