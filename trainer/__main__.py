@@ -106,13 +106,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_export(commands: Any) -> None:
-    export = commands.add_parser("export", help="make another version of a version's weights")
-    export.add_argument("model", help="<name>/<version>, with weights")
+    export = commands.add_parser("export", help="make another version of a version's network")
+    export.add_argument("model", help="<name>/<version>")
     export.add_argument("--data", type=Path, required=True, help="a zip, folder or CSV of FER2013")
     for name in EXPORT_OPTIONS:
         field, option = JobRequest.model_fields[name], f"--{name.replace('_', '-')}"
         text = (field.description or "").removeprefix("export: ").partition(" study:")[0]
-        if name.endswith("_average"):
+        if field.annotation == bool | None:
             export.add_argument(option, action=argparse.BooleanOptionalAction, help=text)
         else:
             export.add_argument(option, default=field.default, help=text)

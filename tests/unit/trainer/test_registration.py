@@ -109,7 +109,11 @@ def test_the_command_of_a_fine_tuning_tells_a_width_that_is_usual_and_not_that_o
 
 @pytest.mark.parametrize(
     "asked",
-    [{}, {"ensemble_with": "any/7", "name": "both"}, {"precision": "float32", "mirror_average": False}],
+    [
+        {},
+        {"ensemble_with": "any/7", "name": "both", "prior_correction": True},
+        {"precision": "float32", "mirror_average": False, "size_average": True, "prior_correction": False},
+    ],
 )
 def test_the_command_of_an_export_asks_for_the_same_one_again(asked: dict[str, Any]) -> None:
     request = JobRequest.model_validate({"kind": "export", "dataset": "faces.zip", "model": "full/4", **asked})
