@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -167,53 +168,63 @@ def test_a_version_may_average_over_mirror_images_and_sizes_and_be_exported_agai
     assert "no test-time augmentation" in plain.metrics["protocol"]
 
 
+@dataclass(frozen=True)
+class Jobs:
+    """Jobs on one data set, done at once, and what the files that they make answer."""
+
+    settings: Settings
+    dataset: str
+
+    def execution(self, **asked: Any) -> StateChange:
+        request = JobRequest.model_validate({"dataset": self.dataset, **asked})
+        return execute(RunFolder.create(self.settings.runs_dir, request), self.settings)
+
+    def made(self, **asked: Any) -> Card:
+        end = self.execution(**asked)
+        assert end.state == JobState.FINISHED, end.message
+        return read_card(model_path(self.settings.models_dir, end.model or ""))
+
+    def answers(self, card: Card) -> Logits:
+        faces = np.random.default_rng(0).normal(size=(5, 3, card.input.size, card.input.size)).astype(np.float32)
+        return onnx_forward(model_path(self.settings.models_dir, card.id) / card.file, threads=1)(faces)
+
+
 def test_two_versions_may_answer_together_and_be_parted_again(
     drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path
 ) -> None:
-    settings = settings_in(tmp_path, drawn_folder)
-
-    def execution(**asked: Any) -> StateChange:
-        request = JobRequest.model_validate({"dataset": drawn_folder.name, **asked})
-        return execute(RunFolder.create(settings.runs_dir, request), settings)
-
-    def made(**asked: Any) -> Card:
-        end = execution(**asked)
-        assert end.state == JobState.FINISHED, end.message
-        return read_card(model_path(settings.models_dir, end.model or ""))
-
-    def answers(card: Card) -> Logits:
-        faces = np.random.default_rng(0).normal(size=(5, 3, card.input.size, card.input.size)).astype(np.float32)
-        return onnx_forward(model_path(settings.models_dir, card.id) / card.file, threads=1)(faces)
+    jobs = Jobs(settings_in(tmp_path, drawn_folder), drawn_folder.name)
 
     def distance(first: Card, second: Card) -> float:
-        return float(np.abs(answers(first) - answers(second)).mean())
+        return float(np.abs(jobs.answers(first) - jobs.answers(second)).mean())
 
     one_epoch = quick_settings.model_copy(update={"epochs": 1})
-    one = made(settings=one_epoch)
+    one = jobs.made(settings=one_epoch)
     shape = {"width": 0.25, "small_stem": True}
-    other = made(settings=one_epoch.model_copy(update={"seed": 1, **shape}), name="other")
-    without_weights(model_path(settings.models_dir, other.id))
-    both = made(kind="export", model=one.id, ensemble_with=other.id, name="both")
+    other = jobs.made(settings=one_epoch.model_copy(update={"seed": 1, **shape}), name="other")
+    without_weights(model_path(jobs.settings.models_dir, other.id))
+    both = jobs.made(kind="export", model=one.id, ensemble_with=other.id, name="both")
     assert both.training["ensemble_with"]["id"] == other.id
     assert both.training["ensemble_with"]["command"] == other.training["command"]
     words = f"over two sizes of a face, the smaller of which the network of {other.id} reads"
     assert words in both.metrics["protocol"]
-    counted = [describe(open_reader(settings.models_dir, "any", card.id, 1)).parameters for card in (one, other, both)]
+    counted = [
+        describe(open_reader(jobs.settings.models_dir, "any", card.id, 1)).parameters for card in (one, other, both)
+    ]
     assert counted[2] == counted[0] + counted[1] > 10 * counted[1]
-    again = made(kind="export", model=both.id, name="again", precision="float32")
+    again = jobs.made(kind="export", model=both.id, name="again", precision="float32")
     assert again.training["ensemble_with"] == both.training["ensemble_with"]
     assert distance(again, both) < distance(one, both) / 2
-    alone = made(kind="export", model=both.id, name="alone", size_average=False)
+    alone = jobs.made(kind="export", model=both.id, name="alone", size_average=False)
     assert "ensemble_with" not in alone.training
     assert distance(alone, one) < distance(both, one) / 2
-    small = made(settings=one_epoch.model_copy(update={"size": 16}), name="small")
+    small = jobs.made(settings=one_epoch.model_copy(update={"size": 16}), name="small")
     for named, asked, why in (
         (small.id, {}, "prepared in another way"),
         (both.id, {}, f"the smaller size, {other.id}, or"),
         (other.id, {"mirror_average": True}, "one of them averages over mirror images"),
         ("other/gone", {}, "cannot answer together with other/gone"),
     ):
-        end = execution(kind="export", model=one.id, ensemble_with=named, **asked)
+        end = jobs.execution(kind="export", model=one.id, ensemble_with=named, **asked)
         assert end.state == JobState.FAILED
         assert why in (end.message or "")
 
@@ -222,50 +233,37 @@ def test_class_weights_are_taken_out_of_the_answers_and_a_version_without_weight
     drawn_folder: Path, quick_settings: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(temperature, "FEWEST", 1)
-    settings = settings_in(tmp_path, drawn_folder)
-
-    def execution(**asked: Any) -> StateChange:
-        request = JobRequest.model_validate({"dataset": drawn_folder.name, **asked})
-        return execute(RunFolder.create(settings.runs_dir, request), settings)
-
-    def made(**asked: Any) -> Card:
-        end = execution(**asked)
-        assert end.state == JobState.FINISHED, end.message
-        return read_card(model_path(settings.models_dir, end.model or ""))
-
-    def answers(card: Card) -> Logits:
-        faces = np.random.default_rng(0).normal(size=(5, 3, card.input.size, card.input.size)).astype(np.float32)
-        return onnx_forward(model_path(settings.models_dir, card.id) / card.file, threads=1)(faces)
+    jobs = Jobs(settings_in(tmp_path, drawn_folder), drawn_folder.name)
 
     def added(card: Card, before: Card) -> Logits:
         """Return what the file adds to each answer (7,), which must be the same for all faces."""
-        difference = answers(card) - answers(before)
+        difference = jobs.answers(card) - jobs.answers(before)
         assert np.allclose(difference, difference[0], atol=1e-3)
         return difference[0] - difference[0].mean()
 
     weighed = quick_settings.model_copy(update={"epochs": 1, "class_weights": True})
-    plain = made(settings=weighed)
-    corrected = made(settings=weighed.model_copy(update={"prior_correction": True}), name="corrected")
+    plain = jobs.made(settings=weighed)
+    corrected = jobs.made(settings=weighed.model_copy(update={"prior_correction": True}), name="corrected")
     assert "class weights of the training are taken out of the answers" in corrected.metrics["protocol"]
-    again = made(kind="export", model=corrected.id, name="again")
-    back = made(kind="export", model=corrected.id, prior_correction=False, name="back")
+    again = jobs.made(kind="export", model=corrected.id, name="again")
+    back = jobs.made(kind="export", model=corrected.id, prior_correction=False, name="back")
     logs = log_weights(plain.data["counts"]["train"])
     by_weights = added(again, back)
     factor = float(np.abs(by_weights).max() / np.abs(logs - logs.mean()).max())
     assert np.allclose(by_weights, -factor * (logs - logs.mean()), atol=1e-3)
     assert factor > 0.01
 
-    without_weights(model_path(settings.models_dir, plain.id))
-    by_file = made(kind="export", model=plain.id, prior_correction=True, name="file")
+    without_weights(model_path(jobs.settings.models_dir, plain.id))
+    by_file = jobs.made(kind="export", model=plain.id, prior_correction=True, name="file")
     assert not by_file.has_weights
     assert np.allclose(added(by_file, plain), by_weights, atol=0.02)  # whose weights are those in half precision
     assert by_file.metrics["export"]["shipped"] == plain.metrics["export"]["shipped"]
-    other = made(settings=weighed.model_copy(update={"seed": 1}), name="other")
-    both = made(kind="export", model=by_file.id, ensemble_with=other.id, name="both")
+    other = jobs.made(settings=weighed.model_copy(update={"seed": 1}), name="other")
+    both = jobs.made(kind="export", model=by_file.id, ensemble_with=other.id, name="both")
     assert (both.training["ensemble_with"]["id"], both.training["prior_correction"]) == (other.id, True)
-    apart = made(kind="export", model=plain.id, ensemble_with=other.id, name="apart")
+    apart = jobs.made(kind="export", model=plain.id, ensemble_with=other.id, name="apart")
     assert np.abs(added(both, apart)).max() > 0.01
-    unweighed = made(settings=quick_settings.model_copy(update={"epochs": 1}), name="unweighed")
+    unweighed = jobs.made(settings=quick_settings.model_copy(update={"epochs": 1}), name="unweighed")
     for model, asked, why in (
         (plain.id, {}, "ships no weights: its file can answer together"),
         (plain.id, {"precision": "float32", "prior_correction": True}, "its arithmetic and its averages"),
@@ -275,9 +273,16 @@ def test_class_weights_are_taken_out_of_the_answers_and_a_version_without_weight
         (by_file.id, {"ensemble_with": unweighed.id}, f"since {unweighed.id} was trained without them"),
         ("other/gone", {}, "other/gone cannot be exported: "),
     ):
-        end = execution(kind="export", model=model, **asked)
+        end = jobs.execution(kind="export", model=model, **asked)
         assert end.state == JobState.FAILED
         assert why in (end.message or "")
+    fewer = tmp_path / "fewer"
+    shutil.copytree(drawn_folder, fewer)
+    next(fewer.rglob("train/*/*.png")).unlink()
+    settings = jobs.settings.model_copy(update={"data_dir": tmp_path})
+    end = Jobs(settings, fewer.name).execution(kind="export", model=plain.id, prior_correction=True)
+    assert end.state == JobState.FAILED
+    assert "and so other class weights" in (end.message or "")
 
 
 def test_two_versions_teach_a_third_and_what_they_answer_is_averaged(
